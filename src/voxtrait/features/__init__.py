@@ -1,0 +1,71 @@
+"""Features: samples -> arrays. A feature is a name, a frozen config and ``extract()``.
+
+A bundle's card names its feature and holds the config; `build_features` makes the extractor, the
+same one in training and in prediction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from voxtrait.errors import BundleError
+from voxtrait.features.frames import MelVoice, MelVoiceConfig
+
+from numpy.typing import NDArray
+import numpy as np
+
+__all__ = ["FEATURES", "FeatureExtractor", "MelVoice", "MelVoiceConfig", "build_features"]
+
+
+class FeatureExtractor(Protocol):
+    """Samples at 16 kHz in, frames out."""
+
+    name: str
+
+    @property
+    def frame_shift(self) -> int:
+        """Samples from one frame to the next."""
+        ...
+
+    @property
+    def frame_span(self) -> int:
+        """Samples that one frame looks at."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Values in a frame."""
+        ...
+
+    def extract(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return frames, shape (1 + (len(samples) - frame_span) // frame_shift, size)."""
+        ...
+
+
+FEATURES: Final[dict[str, tuple[type[Any], type[Any]]]] = {MelVoice.name: (MelVoice, MelVoiceConfig)}
+
+
+def build_features(name: str, config: Mapping[str, Any]) -> FeatureExtractor:
+    """Make the extractor that a card names.
+
+    Raises:
+        BundleError: ``bundle_features`` if this version does not know the name or a field.
+    """
+    if name not in FEATURES:
+        raise BundleError(
+            "bundle_features",
+            f"The bundle wants the features {name!r}, which this version does not know "
+            f"(it knows {', '.join(FEATURES)}); a newer voxtrait may.",
+        )
+    extractor, config_class = FEATURES[name]
+    known = {item.name for item in dataclasses.fields(config_class)}
+    if unknown := set(config) - known:
+        raise BundleError(
+            "bundle_features",
+            f"The features {name!r} have no setting {', '.join(sorted(unknown))}; they have "
+            f"{', '.join(sorted(known))}.",
+        )
+    made: FeatureExtractor = extractor(config_class(**config))
+    return made

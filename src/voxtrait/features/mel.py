@@ -1,0 +1,67 @@
+"""Mel spectrograms in NumPy, equal to librosa's (Slaney scale and normalisation, Hann window)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxtrait.audio import SAMPLE_RATE
+
+__all__ = ["mel_filters", "mel_power"]
+
+Array = NDArray[np.float32]
+
+_LINEAR_HZ = 200.0 / 3.0
+_BREAK_HZ = 1000.0
+_LOG_STEP = np.log(6.4) / 27.0
+
+
+def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
+    log_part = _BREAK_HZ / _LINEAR_HZ + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
+    return np.where(hz < _BREAK_HZ, hz / _LINEAR_HZ, log_part)
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    break_mel = _BREAK_HZ / _LINEAR_HZ
+    return np.where(
+        mel < break_mel, mel * _LINEAR_HZ, _BREAK_HZ * np.exp(_LOG_STEP * (mel - break_mel))
+    )
+
+
+@lru_cache(maxsize=16)
+def mel_filters(n_mels: int, n_fft: int, rate: int = SAMPLE_RATE) -> Array:
+    """Return triangular filters of equal area, shape (n_fft // 2 + 1, n_mels)."""
+    top = _hz_to_mel(np.array([rate / 2.0]))[0]
+    edges = _mel_to_hz(np.linspace(0.0, top, n_mels + 2))
+    bins = np.arange(n_fft // 2 + 1) * (rate / n_fft)
+    rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    filters = np.asarray(triangles * (2.0 / (edges[2:] - edges[:-2])), dtype=np.float32)
+    filters.setflags(write=False)
+    return filters
+
+
+@lru_cache(maxsize=16)
+def hann(size: int) -> Array:
+    """Return the periodic Hann window."""
+    window = np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size), dtype=np.float32)
+    window.setflags(write=False)
+    return window
+
+
+def mel_power(samples: Array, n_fft: int, hop: int, n_mels: int) -> Array:
+    """Return the mel power spectrogram, shape (frames, n_mels); frame i starts at sample i * hop.
+
+    There is no padding: ``frames = 1 + (len(samples) - n_fft) // hop``, and none for fewer samples
+    than ``n_fft``.
+    """
+    if samples.size < n_fft:
+        return np.zeros((0, n_mels), dtype=np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop]
+    spectrum = np.fft.rfft(frames * hann(n_fft), axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    return np.asarray(power @ mel_filters(n_mels, n_fft), dtype=np.float32)

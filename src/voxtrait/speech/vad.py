@@ -1,0 +1,110 @@
+"""Voice activity detection: Silero VAD through ONNX Runtime, its state carried across blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxtrait.speech.spans import Span, SpanFinder, SpeechSettings
+
+__all__ = ["FRAME", "SpeechDetector", "SpeechStream"]
+
+#: Samples of a frame: 32 ms.
+FRAME: Final = 512
+_CONTEXT: Final = 64
+#: Frames a call (16 s): enough to hide the cost of a call, little enough to stay in the cache.
+_MAX_FRAMES: Final = 512
+_MODEL: Final = Path(__file__).parent.parent / "weights" / "silero-vad" / "model.onnx"
+
+
+class SpeechDetector:
+    """The detector's model; one serves any number of streams and threads.
+
+    Args:
+        settings: how probabilities become spans.
+    """
+
+    def __init__(self, settings: SpeechSettings | None = None) -> None:
+        import onnxruntime
+
+        self.settings = settings or SpeechSettings()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session: Any = onnxruntime.InferenceSession(
+            str(_MODEL), options, providers=["CPUExecutionProvider"]
+        )
+
+    def stream(self) -> SpeechStream:
+        """Start a recording."""
+        return SpeechStream(self)
+
+    def spans(self, samples: NDArray[np.float32]) -> list[Span]:
+        """Return the spans of a whole recording, shape (n,)."""
+        stream = self.stream()
+        return [*stream.feed(samples), *stream.finish()]
+
+
+class SpeechStream:
+    """One recording's way through the detector: feed blocks of any size, get spans of samples."""
+
+    def __init__(self, detector: SpeechDetector) -> None:
+        self._session = detector.session
+        self._finder = SpanFinder(detector.settings)
+        self._hidden = np.zeros((1, 1, 128), dtype=np.float32)
+        self._cell = np.zeros((1, 1, 128), dtype=np.float32)
+        self._context = np.zeros(_CONTEXT, dtype=np.float32)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._seen = 0
+
+    @property
+    def open_since(self) -> int | None:
+        """First sample of the span now running, or None."""
+        frame = self._finder.open_since
+        return None if frame is None else frame * FRAME
+
+    @property
+    def settled(self) -> int:
+        """Samples before this one are decided, but for the span now running."""
+        return self._seen - self._rest.size
+
+    def feed(self, block: NDArray[np.float32]) -> list[Span]:
+        """Take the next samples, shape (n,), and return the spans that they close."""
+        self._seen += block.size
+        samples = np.concatenate([self._rest, block]) if self._rest.size else block
+        whole = samples.size - samples.size % FRAME
+        self._rest = samples[whole:].copy()
+        return self._detect(samples[:whole])
+
+    def finish(self) -> list[Span]:
+        """Take the end of the recording and return the last spans."""
+        spans = []
+        if self._rest.size:
+            spans = self._detect(np.pad(self._rest, (0, FRAME - self._rest.size)))
+            self._rest = self._rest[:0]
+        spans += self._spans(self._finder.finish())
+        return [Span(start, min(end, self._seen)) for start, end in spans if start < self._seen]
+
+    def _spans(self, frames: list[tuple[int, int]]) -> list[Span]:
+        return [Span(start * FRAME, end * FRAME) for start, end in frames]
+
+    def _detect(self, samples: NDArray[np.float32]) -> list[Span]:
+        spans = []
+        for first in range(0, samples.size, FRAME * _MAX_FRAMES):
+            frames = samples[first : first + FRAME * _MAX_FRAMES].reshape(-1, FRAME)
+            contexts = np.concatenate([self._context[None], frames[:-1, -_CONTEXT:]])
+            self._context = frames[-1, -_CONTEXT:].copy()
+            probabilities, self._hidden, self._cell = self._session.run(
+                ["speech_probs", "hn", "cn"],
+                {
+                    "input": np.concatenate([contexts, frames], axis=1),
+                    "h": self._hidden,
+                    "c": self._cell,
+                },
+            )
+            spans += self._spans(self._finder.feed(probabilities.reshape(-1)))
+        return spans

@@ -1,0 +1,179 @@
+"""The default model's system: a pretrained speaker encoder fine-tuned, with a voice-quality branch.
+
+The encoder is the three-layer LSTM of Wan et al. 2018, "Generalized end-to-end loss for speaker
+verification", on 40 mel channels; its starting weights are those of the Resemblyzer project
+(Apache-2.0). Beside it a small convolutional branch sees the logarithmic spectrum and the
+voice-quality tracks. Both are pooled over time by mean and deviation, and two heads read the result.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from voxtrait.errors import MissingExtraError
+
+__all__ = ["BaseConfig", "BaseNetwork"]
+
+_MELS = 40
+_VOICE = 4
+#: Mean mel power (summed over channels) of speech at the level the encoder was trained at, -30 dBFS.
+_LEVEL = 0.4
+_UNITS = 256
+
+
+class BaseConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: Literal["ge2e", "random"] = Field("ge2e", description="starting weights of the encoder")
+    frame_step: int = Field(1, ge=1, le=4, description="encoder reads the mean of so many frames at a time")
+    branch: int = Field(96, ge=0, le=512, description="channels of the voice-quality branch; 0 leaves it out")
+    hidden: int = Field(128, ge=8, le=1024, description="units of each head's hidden layer")
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout before each layer of the heads")
+    ages: tuple[float, ...] = Field(
+        tuple(float(age) for age in range(4, 97)), description="ages in years that get a probability"
+    )
+
+
+def _masked_statistics(sequence: Tensor, mask: Tensor) -> Tensor:
+    """Return mean and deviation over time, (B, T, C) -> (B, 2 C), of frames where ``mask`` is 1."""
+    weight = mask.unsqueeze(-1)
+    count = weight.sum(1)
+    mean = (sequence * weight).sum(1) / count
+    spread = ((sequence - mean.unsqueeze(1)).square() * weight).sum(1) / count
+    return torch.cat([mean, (spread + 1e-5).sqrt()], dim=-1)
+
+
+class _Head(nn.Module):
+    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(inputs, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, outputs),
+        )
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        out: Tensor = self.layers(pooled)
+        return out
+
+
+class _Branch(nn.Module):
+    """Convolutions over time at 20 ms steps, seeing 0.3 s around each."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.enter = nn.BatchNorm1d(_MELS + _VOICE)
+        sizes = [(_MELS + _VOICE, 5, 1), (channels, 3, 1), (channels, 3, 2), (channels, 3, 3)]
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv1d(inputs, channels, width, dilation=step, padding=step * (width // 2)),
+                nn.ReLU(),
+                nn.BatchNorm1d(channels),
+            )
+            for inputs, width, step in sizes
+        )
+
+    def forward(self, sequence: Tensor, mask: Tensor) -> Tensor:
+        """Map (B, T, 44) with its mask (B, T) to (B, T, channels)."""
+        keep = mask.unsqueeze(1)
+        out = self.enter(sequence.transpose(1, 2)) * keep
+        for index, layer in enumerate(self.layers):
+            # Masked after each layer, so that padding cannot leak into a shorter neighbour.
+            new = layer(out) * keep
+            out = new if index == 0 else out + new
+        result: Tensor = out.transpose(1, 2)
+        return result
+
+
+class BaseNetwork(nn.Module):
+    """Features and their lengths in; gender logit, age logits, speaker embedding out.
+
+    Args:
+        config: its shape.
+    """
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.lstm = nn.LSTM(_MELS, _UNITS, 3, batch_first=True)
+        self.linear = nn.Linear(_UNITS, _UNITS)
+        self.branch = _Branch(config.branch) if config.branch else None
+        pooled = 2 * _UNITS + 2 * config.branch
+        self.gender = _Head(pooled, config.hidden, 1, config.dropout)
+        self.age = _Head(pooled, config.hidden, len(config.ages), config.dropout)
+        if config.start == "ge2e":
+            self._start_from_ge2e()
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Judge a batch of windows.
+
+        Args:
+            features: (B, T, 44), mel power and voice-quality tracks, zero beyond each length.
+            lengths: (B,), frames of each window.
+
+        Returns:
+            logit of female (B,), logits over the ages (B, A), unit-length embedding (B, 256).
+        """
+        mask = (torch.arange(features.shape[1], device=features.device) < lengths.unsqueeze(1)).float()
+        mel = features[:, :, :_MELS] * mask.unsqueeze(-1)
+        power = mel.sum(dim=(1, 2)) / lengths.float()
+        mel = mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
+
+        slow_mel, slow_mask = self._slower(mel, mask)
+        states, _ = self.lstm(slow_mel)
+        pooled = _masked_statistics(states, slow_mask)
+        last = (slow_mask.sum(1).long() - 1).reshape(-1, 1, 1).expand(-1, 1, _UNITS)
+        embedding = torch.relu(self.linear(states.gather(1, last).squeeze(1))) + 1e-6
+        if self.branch is not None:
+            loudness = torch.log(mel + 1e-5)
+            sequence = torch.cat([loudness, features[:, :, _MELS:]], dim=-1)
+            sequence, branch_mask = sequence[:, ::2], mask[:, ::2]
+            pooled = torch.cat(
+                [pooled, _masked_statistics(self.branch(sequence, branch_mask), branch_mask)], dim=-1
+            )
+        return (
+            self.gender(pooled).squeeze(-1),
+            self.age(pooled),
+            embedding / embedding.norm(dim=1, keepdim=True),
+        )
+
+    def _slower(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        step = self.config.frame_step
+        if step == 1:
+            return mel, mask
+        usable = mel.shape[1] // step * step
+        slow = mel[:, :usable].reshape(mel.shape[0], -1, step, _MELS).mean(2)
+        return slow, mask[:, step - 1 : usable : step]
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the pretrained parameters, which learn more slowly than the rest."""
+        return [*self.lstm.parameters(), *self.linear.parameters()]
+
+    def _start_from_ge2e(self) -> None:
+        state = torch.load(_ge2e_weights(), map_location="cpu", weights_only=True)["model_state"]
+        wanted: dict[str, Any] = {
+            name: value for name, value in state.items() if name.startswith(("lstm.", "linear."))
+        }
+        self.load_state_dict(wanted, strict=False)
+
+
+def _ge2e_weights() -> Path:
+    # The package itself is not imported: it needs libraries that nothing here uses.
+    found = importlib.util.find_spec("resemblyzer")
+    if found is None or found.origin is None:
+        raise MissingExtraError(
+            "missing_extra",
+            "The GE2E starting weights come with the package 'resemblyzer', which is not installed: "
+            "pip install --no-deps resemblyzer",
+        )
+    return Path(found.origin).parent / "pretrained.pt"

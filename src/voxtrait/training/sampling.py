@@ -1,0 +1,131 @@
+"""What an epoch hears: so many crops a speaker, cut at random from a random condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from voxtrait.labels import group_of
+from voxtrait.training.feature_cache import FeatureCache
+
+__all__ = ["Batch", "CropSampler", "Labels", "speaker_weights"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of every row of the cache: ``female`` 1, 0 or NaN; ages in years or NaN; weights."""
+
+    female: NDArray[np.float32]
+    age_low: NDArray[np.float64]
+    age_high: NDArray[np.float64]
+    gender_weight: NDArray[np.float32]
+    age_weight: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, manifest: pl.DataFrame, power: float) -> Labels:
+        """Read the labels of a manifest; weights are those of `speaker_weights`."""
+        gender = manifest["gender"].to_list()
+        female = np.array([{"female": 1.0, "male": 0.0}.get(word, np.nan) for word in gender], np.float32)
+        low = manifest["age_low"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        high = manifest["age_high"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        groups = [None if np.isnan(x) else group_of(x) for x in (low + high) / 2]
+        speakers = manifest["speaker"].to_list()
+        return cls(
+            female,
+            low,
+            high,
+            speaker_weights(speakers, [None if np.isnan(x) else str(x) for x in female], power),
+            speaker_weights(speakers, groups, power),
+        )
+
+
+def speaker_weights(
+    speakers: list[str], classes: list[str | None], power: float
+) -> NDArray[np.float32]:
+    """Return each row's weight, (speakers of the largest class / speakers of its class) ** power.
+
+    Power 0 leaves the classes as they are, 1 balances them wholly. Rows without a class get 1.
+    """
+    members: dict[str, set[str]] = {}
+    for speaker, name in zip(speakers, classes, strict=True):
+        if name is not None:
+            members.setdefault(name, set()).add(speaker)
+    largest = max(map(len, members.values()), default=1)
+    weight = {name: (largest / len(group)) ** power for name, group in members.items()}
+    return np.array([weight[name] if name is not None else 1.0 for name in classes], np.float32)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of one length range: features (B, T, F) padded with zeros, lengths (B,), rows (B,)."""
+
+    features: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class CropSampler:
+    """Draws crops of the cached features.
+
+    Args:
+        cache: the features.
+        mels: columns stored as logarithms.
+        seconds: shortest and longest crop, in frames.
+        batch: crops a batch.
+    """
+
+    def __init__(self, cache: FeatureCache, mels: int, frames: tuple[int, int], batch: int) -> None:
+        self._arrays = cache.open()
+        self._offsets = cache.offsets
+        self._mels = mels
+        self._frames = frames
+        self._batch = batch
+
+    def epoch(self, rows: NDArray[np.int64], rng: np.random.Generator, clean: float) -> Iterator[Batch]:
+        """Yield batches of one random crop of each of ``rows``, in random order.
+
+        All crops of a batch have the same aimed length. ``clean`` is the share from version 0.
+        """
+        rows = rng.permutation(rows)
+        for first in range(0, len(rows), self._batch):
+            chosen = rows[first : first + self._batch]
+            length = int(rng.integers(self._frames[0], self._frames[1] + 1))
+            crops = [self._crop(row, length, rng, clean) for row in chosen.tolist()]
+            yield self._pad(crops, chosen)
+
+    def whole(self, rows: NDArray[np.int64], version: int, longest: int) -> Iterator[Batch]:
+        """Yield batches of the first ``longest`` frames of each row, the long ones first."""
+        sizes = np.minimum(self._offsets[rows + 1] - self._offsets[rows], longest)
+        rows = rows[np.argsort(-sizes, kind="stable")]
+        for first in range(0, len(rows), self._batch):
+            chosen = rows[first : first + self._batch]
+            yield self._pad([self._read(row, version, 0, longest) for row in chosen.tolist()], chosen)
+
+    def _crop(self, row: int, length: int, rng: np.random.Generator, clean: float) -> NDArray[np.float32]:
+        size = int(self._offsets[row + 1] - self._offsets[row])
+        version = 0
+        if len(self._arrays) > 1 and rng.random() >= clean:
+            version = int(rng.integers(1, len(self._arrays)))
+        start = int(rng.integers(0, max(0, size - length) + 1))
+        return self._read(row, version, start, length)
+
+    def _read(self, row: int, version: int, start: int, length: int) -> NDArray[np.float32]:
+        first = int(self._offsets[row]) + start
+        last = min(first + length, int(self._offsets[row + 1]))
+        frames = np.asarray(self._arrays[version][first:last], dtype=np.float32)
+        frames[:, : self._mels] = np.exp(frames[:, : self._mels])
+        return frames
+
+    @staticmethod
+    def _pad(crops: list[NDArray[np.float32]], rows: NDArray[np.int64]) -> Batch:
+        lengths = np.array([len(crop) for crop in crops], dtype=np.int64)
+        features = np.zeros((len(crops), int(lengths.max()), crops[0].shape[1]), dtype=np.float32)
+        for place, crop in zip(features, crops, strict=True):
+            place[: len(crop)] = crop
+        return Batch(features, lengths, rows)
+
+
