@@ -44,7 +44,11 @@ class GenderEstimate:
     male: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {"label": self.label, "female": round(self.female, 4), "male": round(1 - round(self.female, 4), 4)}
+        return {
+            "label": self.label,
+            "female": round(self.female, 4),
+            "male": round(1 - round(self.female, 4), 4),
+        }
 
 
 @dataclass(frozen=True, slots=True)

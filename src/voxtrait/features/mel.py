@@ -26,9 +26,7 @@ def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     break_mel = _BREAK_HZ / _LINEAR_HZ
-    return np.where(
-        mel < break_mel, mel * _LINEAR_HZ, _BREAK_HZ * np.exp(_LOG_STEP * (mel - break_mel))
-    )
+    return np.where(mel < break_mel, mel * _LINEAR_HZ, _BREAK_HZ * np.exp(_LOG_STEP * (mel - break_mel)))
 
 
 @lru_cache(maxsize=16)

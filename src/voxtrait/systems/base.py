@@ -54,7 +54,9 @@ def _masked_statistics(sequence: Tensor, mask: Tensor) -> Tensor:
 class _Head(nn.Module):
     def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()
+        # Pooled states differ in scale by orders of magnitude.
         self.layers = nn.Sequential(
+            nn.BatchNorm1d(inputs),
             nn.Dropout(dropout),
             nn.Linear(inputs, hidden),
             nn.ReLU(),
@@ -108,7 +110,7 @@ class BaseNetwork(nn.Module):
         self.lstm = nn.LSTM(_MELS, _UNITS, 3, batch_first=True)
         self.linear = nn.Linear(_UNITS, _UNITS)
         self.branch = _Branch(config.branch) if config.branch else None
-        pooled = 2 * _UNITS + 2 * config.branch
+        pooled = 3 * _UNITS + 2 * config.branch
         self.gender = _Head(pooled, config.hidden, 1, config.dropout)
         self.age = _Head(pooled, config.hidden, len(config.ages), config.dropout)
         if config.start == "ge2e":
@@ -131,9 +133,10 @@ class BaseNetwork(nn.Module):
 
         slow_mel, slow_mask = self._slower(mel, mask)
         states, _ = self.lstm(slow_mel)
-        pooled = _masked_statistics(states, slow_mask)
-        last = (slow_mask.sum(1).long() - 1).reshape(-1, 1, 1).expand(-1, 1, _UNITS)
-        embedding = torch.relu(self.linear(states.gather(1, last).squeeze(1))) + 1e-6
+        voiceprint = torch.relu(self.linear(states)) * slow_mask.unsqueeze(-1)
+        embedding = voiceprint.sum(1) + 1e-6
+        embedding = embedding / embedding.norm(dim=1, keepdim=True)
+        pooled = torch.cat([_masked_statistics(states, slow_mask), embedding], dim=-1)
         if self.branch is not None:
             loudness = torch.log(mel + 1e-5)
             sequence = torch.cat([loudness, features[:, :, _MELS:]], dim=-1)
@@ -144,7 +147,7 @@ class BaseNetwork(nn.Module):
         return (
             self.gender(pooled).squeeze(-1),
             self.age(pooled),
-            embedding / embedding.norm(dim=1, keepdim=True),
+            embedding,
         )
 
     def _slower(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ class DataSection(_Section):
     folder: str = Field(description="data folder, relative to the recipe file")
     corpora: tuple[CorpusSource, ...] = Field(min_length=1)
     shares: dict[str, float] = Field(
-        default={"train": 0.68, "validation": 0.14, "test": 0.18}, description="share of speakers in each split"
+        default={"train": 0.68, "validation": 0.14, "test": 0.18},
+        description="share of speakers in each split",
     )
     noises: tuple[str, ...] = Field((), description="folders of environmental sounds to augment with")
 

@@ -43,9 +43,7 @@ class Labels:
         )
 
 
-def speaker_weights(
-    speakers: list[str], classes: list[str | None], power: float
-) -> NDArray[np.float32]:
+def speaker_weights(speakers: list[str], classes: list[str | None], power: float) -> NDArray[np.float32]:
     """Return each row's weight, (speakers of the largest class / speakers of its class) ** power.
 
     Power 0 leaves the classes as they are, 1 balances them wholly. Rows without a class get 1.
@@ -127,5 +125,3 @@ class CropSampler:
         for place, crop in zip(features, crops, strict=True):
             place[: len(crop)] = crop
         return Batch(features, lengths, rows)
-
-

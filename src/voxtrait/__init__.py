@@ -1,0 +1,46 @@
+"""voxtrait: gender and age of speakers from voice recordings.
+
+    >>> import voxtrait
+    >>> answer = voxtrait.predict("interview.mp3")  # doctest: +SKIP
+    >>> answer.gender.label, answer.age.years  # doctest: +SKIP
+    ('female', 34.1)
+
+`predict` answers for one recording; a `Predictor` keeps the model and handles many.
+"""
+
+from voxtrait.bundle import ModelBundle, available_bundles, load_bundle
+from voxtrait.errors import (
+    AudioError,
+    BundleError,
+    CorpusError,
+    MissingExtraError,
+    RecipeError,
+    UsageError,
+    VoxtraitError,
+)
+from voxtrait.predictor import Predictor, predict
+from voxtrait.results import AgeEstimate, GenderEstimate, Prediction, Problem, Segment, SpeakerSummary
+
+__all__ = [
+    "AgeEstimate",
+    "AudioError",
+    "BundleError",
+    "CorpusError",
+    "GenderEstimate",
+    "MissingExtraError",
+    "ModelBundle",
+    "Prediction",
+    "Predictor",
+    "Problem",
+    "RecipeError",
+    "Segment",
+    "SpeakerSummary",
+    "UsageError",
+    "VoxtraitError",
+    "__version__",
+    "available_bundles",
+    "load_bundle",
+    "predict",
+]
+
+__version__ = "0.1.0"

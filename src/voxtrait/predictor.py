@@ -1,0 +1,294 @@
+"""The composition of the rooms: recordings in, predictions out."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxtrait.audio import SAMPLE_RATE, AudioSource, AudioStream, open_audio
+from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
+from voxtrait.errors import AudioError
+from voxtrait.features import build_features
+from voxtrait.listening import FeatureWindow, Heard, Listener
+from voxtrait.results import Prediction, Problem
+from voxtrait.scoring import Judge, Scores, WindowScore
+from voxtrait.speech import SpeechDetector
+from voxtrait.timeline import build_timeline
+
+__all__ = ["Predictor", "predict"]
+
+#: Windows a run of the model: large enough for the matrix kernels, small enough for the cache.
+_BATCH: Final = 16
+#: Windows waiting for the model; listening pauses beyond, so memory stays flat.
+_QUEUE: Final = 64
+#: Files being listened to or waiting for an earlier one's answer.
+_AHEAD: Final = 64
+#: A file's windows before every second one is left out, where only its total is asked for.
+_KEEP: Final = 150
+
+
+@dataclass
+class _Job:
+    """One recording on its way."""
+
+    source: AudioSource
+    name: str
+    heard: Heard = field(default_factory=Heard)
+    scores: list[WindowScore] = field(default_factory=list)
+    #: Its last window has been scored.
+    listened: bool = False
+    duration: float | None = None
+    warnings: tuple[Problem, ...] = ()
+    error: AudioError | None = None
+
+
+class Predictor:
+    """Predicts with one bundle; may be shared by threads.
+
+    Args:
+        model: a bundle, or what `load_bundle` takes: a shipped name, a folder, a zip, a hub name.
+        threads: recordings that are decoded and searched for speech at once; None is one a core.
+
+    Raises:
+        BundleError: if the bundle cannot be used.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | ModelBundle = DEFAULT_BUNDLE, *, threads: int | None = None
+    ) -> None:
+        self.bundle = model if isinstance(model, ModelBundle) else load_bundle(model)
+        card = self.bundle.card
+        self._threads = threads or usable_cores()
+        self._extractor = build_features(card.features.name, card.features.config)
+        self._detector = SpeechDetector()
+        self._judge = Judge(self.bundle, threads=1)
+
+    def predict(
+        self,
+        source: AudioSource,
+        *,
+        rate: int | None = None,
+        channel: int | None = None,
+        segments: bool = False,
+        speakers: bool = False,
+        name: str | None = None,
+    ) -> Prediction:
+        """Predict one recording.
+
+        Args:
+            source: a path, bytes, a binary file object, or an array of samples (n,) or
+                (n, channels) with its ``rate``.
+            rate: samples a second of an array.
+            channel: use this channel alone, counted from 1; None mixes all.
+            segments: add the timeline.
+            speakers: add one row a voice.
+            name: what to call the source in the answer.
+
+        Raises:
+            AudioError: if the source cannot be heard.
+        """
+        job = _Job(source, name or _name_of(source))
+        with open_audio(source, rate=rate, channel=channel) as stream:
+            listener = self._listener(segments or speakers)
+            windows = listener.windows(stream, job.heard)
+            while batch := list(islice(windows, _BATCH)):
+                job.scores += self._judge.score(batch)
+            _note_end(job, stream)
+        return self._sum_up(job, segments, speakers)
+
+    def predict_many(
+        self,
+        sources: Iterable[AudioSource],
+        *,
+        channel: int | None = None,
+        segments: bool = False,
+        speakers: bool = False,
+        tick: Callable[[float], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict many recordings, each answer in turn; a bad one is an answer with status "error".
+
+        Decoding and speech detection of several recordings go on while the model runs on windows of
+        any of them.
+
+        Args:
+            sources: paths, bytes or file objects; drawn as they are needed.
+            channel, segments, speakers: as in `predict`.
+            tick: told the seconds of audio heard each time there is more, from another thread.
+        """
+        queued = iter(sources)
+        waiting: deque[_Job] = deque()
+        with _Listening(self._listener(segments or speakers), channel, self._threads, tick) as work:
+            while True:
+                for source in islice(queued, _AHEAD - len(waiting)):
+                    job = _Job(source, _name_of(source))
+                    waiting.append(job)
+                    work.submit(job)
+                if not waiting:
+                    return
+                while waiting and waiting[0].listened:
+                    yield self._sum_up(waiting.popleft(), segments, speakers)
+                if waiting:
+                    self._score(work.take(_BATCH))
+
+    def _score(self, items: list[tuple[_Job, FeatureWindow | None]]) -> None:
+        """Run the model on the windows that are there; an item without one ends its recording."""
+        windows = [(job, window) for job, window in items if window is not None]
+        if windows:
+            scores = self._judge.score([window for _, window in windows])
+            for (job, _), score in zip(windows, scores, strict=True):
+                job.scores.append(score)
+        # Only now: a recording is done when its last window has its score.
+        for job, window in items:
+            job.listened |= window is None
+
+    def _sum_up(self, job: _Job, segments: bool, speakers: bool) -> Prediction:
+        title = self.bundle.title
+        if job.error is not None:
+            problem = Problem(job.error.code, job.error.message)
+            return Prediction(job.name, "error", None, None, None, None, title, error=problem)
+        speech = job.heard.speech / SAMPLE_RATE
+        if not job.scores or speech < self.bundle.card.min_speech:
+            empty = () if segments else None
+            voices = () if speakers else None
+            return Prediction(
+                job.name, "no_speech", job.duration, speech, None, None, title, empty, voices, job.warnings
+            )
+        scores = Scores.of(job.scores)
+        gender, age = self._judge.estimate(scores)
+        timeline = None
+        if segments or speakers:
+            timeline = build_timeline(scores, self._judge, self.bundle.card.embedding)
+        return Prediction(
+            job.name,
+            "ok",
+            job.duration,
+            speech,
+            gender,
+            age,
+            title,
+            segments=timeline.segments if timeline and segments else None,
+            speakers=timeline.speakers if timeline and speakers else None,
+            warnings=job.warnings,
+        )
+
+    def _listener(self, every_window: bool) -> Listener:
+        keep = None if every_window else _KEEP
+        return Listener(self._detector, self._extractor, self.bundle.card.window, keep)
+
+
+def predict(
+    source: AudioSource,
+    *,
+    model: str | os.PathLike[str] | ModelBundle = DEFAULT_BUNDLE,
+    rate: int | None = None,
+    channel: int | None = None,
+    segments: bool = False,
+    speakers: bool = False,
+) -> Prediction:
+    """Predict one recording with a bundle that stays loaded; see `Predictor.predict`.
+
+    Raises:
+        AudioError: if the source cannot be heard.
+        BundleError: if the model cannot be used.
+    """
+    if isinstance(model, ModelBundle):
+        predictor = Predictor(model)
+    else:
+        predictor = _shared_predictor(os.fspath(model))
+    return predictor.predict(source, rate=rate, channel=channel, segments=segments, speakers=speakers)
+
+
+@lru_cache(maxsize=4)
+def _shared_predictor(model: str) -> Predictor:
+    return Predictor(model)
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _name_of(source: AudioSource) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else f"<{type(source).__name__}>"
+
+
+def _note_end(job: _Job, stream: AudioStream) -> None:
+    job.duration = stream.duration
+    job.warnings = tuple(stream.warnings)
+
+
+class _Listening:
+    """Threads that turn recordings into windows, in front of a bounded queue."""
+
+    def __init__(
+        self, listener: Listener, channel: int | None, threads: int, tick: Callable[[float], None] | None
+    ) -> None:
+        self._listener = listener
+        self._channel = channel
+        self._tick = tick
+        self._queue: queue.Queue[tuple[_Job, FeatureWindow | None]] = queue.Queue(_QUEUE)
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="voxtrait-listen")
+
+    def __enter__(self) -> _Listening:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # The reader may leave early: nobody empties the queue then, so the threads must not wait for it.
+        self._stopped.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, job: _Job) -> None:
+        self._pool.submit(self._listen, job)
+
+    def take(self, most: int) -> list[tuple[_Job, FeatureWindow | None]]:
+        """Wait for an item and return it with whatever else is there."""
+        items = [self._queue.get()]
+        while len(items) < most:
+            try:
+                items.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return items
+
+    def _listen(self, job: _Job) -> None:
+        try:
+            with open_audio(job.source, channel=self._channel) as stream:
+                for window in self._listener.windows(self._ticking(stream), job.heard):
+                    if not self._put(job, window):
+                        return
+                _note_end(job, stream)
+        except AudioError as error:
+            job.error = error
+        self._put(job, None)
+
+    def _ticking(self, stream: AudioStream) -> Iterable[NDArray[np.float32]]:
+        for block in stream:
+            if self._tick is not None:
+                self._tick(block.size / SAMPLE_RATE)
+            yield block
+
+    def _put(self, job: _Job, window: FeatureWindow | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put((job, window), timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False

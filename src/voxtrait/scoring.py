@@ -1,0 +1,143 @@
+"""Windows of features -> raw scores (the model) -> calibrated estimates (the card)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxtrait.audio import SAMPLE_RATE
+from voxtrait.bundle import ModelBundle
+from voxtrait.labels import AGE_GROUPS, MAX_AGE
+from voxtrait.listening import FeatureWindow
+from voxtrait.results import AgeEstimate, GenderEstimate
+from voxtrait.speech import Span
+
+__all__ = ["Judge", "Scores", "WindowScore"]
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """What the model said of one window; ``weight`` in samples of speech."""
+
+    pieces: tuple[Span, ...]
+    weight: int
+    gender: float
+    age: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of several windows side by side: n windows, A ages, E embedding values."""
+
+    pieces: tuple[tuple[Span, ...], ...]
+    weights: NDArray[np.float64]
+    gender: NDArray[np.float64]
+    age: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, windows: Sequence[WindowScore]) -> Scores:
+        return cls(
+            tuple(window.pieces for window in windows),
+            np.array([window.weight for window in windows], np.float64),
+            np.array([window.gender for window in windows], np.float64),
+            np.stack([window.age for window in windows]),
+            np.stack([window.embedding for window in windows]),
+        )
+
+    def weighted(self, windows: list[int], weights: list[float]) -> Scores:
+        """Return some of the windows, a window perhaps twice, with other weights."""
+        return Scores(
+            tuple(self.pieces[window] for window in windows),
+            np.asarray(weights, np.float64),
+            self.gender[windows],
+            self.age[windows],
+            self.embedding[windows],
+        )
+
+
+class Judge:
+    """Runs a bundle's model and reads its answers through its card.
+
+    Args:
+        bundle: the model.
+        threads: of ONNX Runtime.
+    """
+
+    def __init__(self, bundle: ModelBundle, threads: int) -> None:
+        self._card = bundle.card
+        self._session = bundle.session(threads)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def score(self, windows: Sequence[FeatureWindow]) -> list[WindowScore]:
+        """Run the model on a batch of windows of any lengths."""
+        lengths = np.array([len(window.frames) for window in windows], dtype=np.int64)
+        features = np.zeros((len(windows), int(lengths.max()), windows[0].frames.shape[1]), np.float32)
+        for place, window in zip(features, windows, strict=True):
+            place[: len(window.frames)] = window.frames
+        results = dict(
+            zip(
+                self._outputs,
+                self._session.run(None, {"features": features, "lengths": lengths}),
+                strict=True,
+            )
+        )
+        count = len(windows)
+        gender = results.get("gender", np.zeros(count, np.float32))
+        age = results.get("age", np.zeros((count, 0), np.float32))
+        embedding = results.get("embedding", np.zeros((count, 0), np.float32))
+        return [
+            WindowScore(
+                window.pieces,
+                window.weight,
+                float(gender[row]),
+                age[row],
+                embedding[row],
+            )
+            for row, window in enumerate(windows)
+        ]
+
+    def estimate(self, scores: Scores) -> tuple[GenderEstimate, AgeEstimate]:
+        """Sum up windows of one voice, or of one file: scores are averaged by seconds of speech.
+
+        A task that the bundle lacks is answered by "unsure".
+        """
+        weights = scores.weights / scores.weights.sum()
+        speech = float(scores.weights.sum()) / SAMPLE_RATE
+        age, child = self._age(weights @ scores.age, speech)
+        return self._gender(float(weights @ scores.gender), speech, child), age
+
+    def _age(self, logits: NDArray[np.float32], speech: float) -> tuple[AgeEstimate, float]:
+        card = self._card.age
+        if card is None:
+            share = 1 / len(AGE_GROUPS)
+            groups = dict.fromkeys(AGE_GROUPS, share)
+            return AgeEstimate(MAX_AGE / 2, 0.0, float(MAX_AGE), 1.0, "unsure", groups), 0.0
+        probabilities = card.distribution(logits[None])
+        years, low, high = card.estimate(probabilities, speech)
+        masses = card.groups(probabilities)[0]
+        groups = {name: float(mass) for name, mass in zip(AGE_GROUPS, masses, strict=True)}
+        estimate = AgeEstimate(
+            years=float(years[0]),
+            low=float(low[0]),
+            high=float(high[0]),
+            coverage=card.coverage,
+            group=max(groups, key=groups.__getitem__),
+            groups=groups,
+        )
+        return estimate, groups["child"]
+
+    def _gender(self, logit: float, speech: float, child: float) -> GenderEstimate:
+        card = self._card.gender
+        if card is None:
+            return GenderEstimate("unsure", 0.5, 0.5)
+        female = float(card.probability(logit, speech))
+        surest = max(female, 1 - female)
+        is_child = card.unsure_child is not None and child >= card.unsure_child
+        if is_child or surest < card.unsure_below:
+            return GenderEstimate("unsure", female, 1 - female)
+        return GenderEstimate("female" if female > 0.5 else "male", female, 1 - female)
