@@ -1,0 +1,131 @@
+"""A bundle's answers on labelled recordings, as they are or as they would sound elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from voxtrait.audio import SAMPLE_RATE, load_audio
+from voxtrait.augment import add_noise, babble, codec, overdrive, reverberate, telephone
+from voxtrait.errors import AudioError
+from voxtrait.predictor import Predictor
+from voxtrait.results import Prediction, Problem
+
+__all__ = ["CONDITIONS", "Condition", "Surroundings", "collect_answers"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Sounds that conditions mix in, none of them heard in training: noises and other voices."""
+
+    noises: Sequence[Array] = ()
+    voices: Sequence[Array] = ()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way in which speech may reach us.
+
+    Attributes:
+        name: for tables.
+        apply: samples, chance and surroundings -> samples.
+    """
+
+    name: str
+    apply: Callable[[Array, np.random.Generator, Surroundings], Array]
+
+
+def _noisy_telephone(samples: Array, rng: np.random.Generator, around: Surroundings) -> Array:
+    noise = around.noises[rng.integers(len(around.noises))]
+    return telephone(add_noise(samples, noise, 15.0, rng), rng, snr=25.0)
+
+
+def _babble(samples: Array, rng: np.random.Generator, around: Surroundings) -> Array:
+    return add_noise(samples, babble(around.voices, samples.size, rng), 10.0, rng)
+
+
+def _noise(samples: Array, rng: np.random.Generator, around: Surroundings) -> Array:
+    return add_noise(samples, around.noises[rng.integers(len(around.noises))], 5.0, rng)
+
+
+#: What `collect_answers` can put recordings through, by name.
+CONDITIONS: Final[dict[str, Condition]] = {
+    condition.name: condition
+    for condition in (
+        Condition("as recorded", lambda samples, rng, around: samples),
+        Condition("noisy 8 kHz telephone", _noisy_telephone),
+        Condition("opus 24 kb/s", lambda samples, rng, around: codec(samples, "opus", 24)),
+        Condition("mp3 16 kb/s", lambda samples, rng, around: codec(samples, "mp3", 16)),
+        Condition("far-field room", lambda samples, rng, around: reverberate(samples, rng)),
+        Condition("babble at 10 dB", _babble),
+        Condition("noise at 5 dB", _noise),
+        Condition("clipped", lambda samples, rng, around: overdrive(samples, 4.0)),
+        Condition("first 2 s", lambda samples, rng, around: samples[: 2 * SAMPLE_RATE]),
+    )
+}
+
+
+def collect_answers(
+    predictor: Predictor,
+    manifest: pl.DataFrame,
+    condition: Condition,
+    around: Surroundings,
+    threads: int = 2,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Predict every recording of ``manifest`` under ``condition``.
+
+    Returns:
+        the manifest's columns and ``status``, ``speech`` (seconds), ``female`` (probability),
+        ``label``, ``years``, ``low``, ``high``, ``child`` (probability); null without speech.
+    """
+
+    def answer(row: int) -> Prediction:
+        try:
+            samples = load_audio(paths[row])
+            rng = np.random.default_rng((seed, row))
+            return predictor.predict(condition.apply(samples, rng, around), rate=SAMPLE_RATE)
+        except AudioError as error:
+            problem = Problem(error.code, error.message)
+            return Prediction(paths[row], "error", None, None, None, None, "", error=problem)
+
+    paths = manifest["path"].to_list()
+    with ThreadPoolExecutor(threads) as pool:
+        predictions = list(pool.map(answer, range(len(paths))))
+    return manifest.hstack(
+        pl.DataFrame([_flat(prediction) for prediction in predictions], schema=_ANSWER_SCHEMA)
+    )
+
+
+_ANSWER_SCHEMA = {
+    "status": pl.String,
+    "speech": pl.Float64,
+    "female": pl.Float64,
+    "label": pl.String,
+    "years": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "child": pl.Float64,
+}
+
+
+def _flat(prediction: Prediction) -> dict[str, object]:
+    gender, age = prediction.gender, prediction.age
+    return {
+        "status": prediction.status,
+        "speech": prediction.speech,
+        "female": gender and gender.female,
+        "label": gender and gender.label,
+        "years": age and age.years,
+        "low": age and age.low,
+        "high": age and age.high,
+        "child": age and age.groups["child"],
+    }
