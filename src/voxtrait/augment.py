@@ -9,12 +9,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voxtrait.audio import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from av import AudioStream
 
 __all__ = ["AugmentSettings", "Augmenter", "add_noise", "babble", "codec", "reverberate", "telephone"]
 
@@ -24,17 +28,26 @@ Rng = np.random.Generator
 _PEAK = 0.95
 
 
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not bounds[0] <= bounds[1]:
+        raise ValueError("the first number must not be greater than the second")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
 class AugmentSettings(BaseModel):
     """How often each condition is met; each is drawn on its own, in the order of a real signal path."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     room: float = Field(0.25, ge=0, le=1, description="share of clips heard in a simulated room")
     equaliser: float = Field(0.4, ge=0, le=1, description="share with the colour of another microphone")
     noise: float = Field(0.35, ge=0, le=1, description="share with environmental noise added")
     babble: float = Field(0.15, ge=0, le=1, description="share with other voices in the background")
-    snr: tuple[float, float] = Field((0.0, 30.0), description="range of signal-to-noise ratios in dB")
-    babble_snr: tuple[float, float] = Field((6.0, 30.0), description="the same for babble, in dB")
+    snr: Range = Field((0.0, 30.0), description="range of signal-to-noise ratios in dB")
+    babble_snr: Range = Field((6.0, 30.0), description="the same for babble, in dB")
     telephone: float = Field(0.2, ge=0, le=1, description="share through an 8 kHz telephone line")
     codec: float = Field(0.2, ge=0, le=1, description="share through mp3, opus or aac at a low bit rate")
     clip: float = Field(0.08, ge=0, le=1, description="share overdriven until it clips")
@@ -63,7 +76,7 @@ class Augmenter:
         if rng.random() < settings.equaliser:
             out = _equalise(out, rng)
         if self._noises and rng.random() < settings.noise:
-            noise = self._noises[rng.integers(len(self._noises))]
+            noise = self._noises[int(rng.integers(len(self._noises)))]
             out = add_noise(out, noise, rng.uniform(*settings.snr), rng)
         if self._voices and rng.random() < settings.babble:
             out = add_noise(out, babble(self._voices, out.size, rng), rng.uniform(*settings.babble_snr), rng)
@@ -72,7 +85,7 @@ class Augmenter:
         if rng.random() < settings.telephone:
             out = telephone(out, rng)
         elif rng.random() < settings.codec:
-            name, rates = _CODECS[rng.integers(len(_CODECS))]
+            name, rates = _CODECS[int(rng.integers(len(_CODECS)))]
             out = codec(out, name, int(rng.choice(rates)))
         return np.asarray(out, dtype=np.float32)
 
@@ -134,8 +147,8 @@ def reverberate(samples: Array, rng: Rng) -> Array:
     """Return ``samples`` as a microphone 0.3 to 3.5 m away in a room hears them."""
     from scipy.signal import oaconvolve
 
-    response = _rooms()[rng.integers(len(_rooms()))]
-    wet = oaconvolve(samples, response)[: samples.size].astype(np.float32)
+    response = _rooms()[int(rng.integers(len(_rooms())))]
+    wet = np.asarray(oaconvolve(samples, response)[: samples.size], dtype=np.float32)
     return _fit_peak(wet * np.float32(np.sqrt(_power(samples) / _power(wet))))
 
 
@@ -152,7 +165,7 @@ def _equalise(samples: Array, rng: Rng) -> Array:
 def overdrive(samples: Array, gain: float) -> Array:
     """Raise the level ``gain`` times beyond full scale and clip."""
     peak = float(np.abs(samples).max(initial=1e-6))
-    return np.clip(samples * np.float32(gain / peak), -1.0, 1.0)
+    return np.asarray(np.clip(samples * np.float32(gain / peak), -1.0, 1.0), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -190,6 +203,8 @@ _CODECS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("aac", (16, 24, 32)),
 )
 _CONTAINERS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus"), "aac": ("adts", "aac")}
+#: Samples of padding that the encoder puts in front and the container does not tell the decoder of.
+_PADDING = {"mp3": 0, "opus": 0, "aac": 1024}
 
 
 def codec(samples: Array, name: str, kilobits: int) -> Array:
@@ -200,13 +215,13 @@ def codec(samples: Array, name: str, kilobits: int) -> Array:
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)[None]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(encoder, rate=SAMPLE_RATE, layout="mono")
+        stream = cast("AudioStream", output.add_stream(encoder, rate=SAMPLE_RATE, layout="mono"))
         stream.bit_rate = kilobits * 1000
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return _same_size(_decode(buffer), samples.size)
+    return _same_size(_decode(buffer)[_PADDING[name] :], samples.size)
 
 
 def _decode(buffer: io.BytesIO) -> Array:
@@ -214,13 +229,12 @@ def _decode(buffer: io.BytesIO) -> Array:
     import soxr
 
     buffer.seek(0)
-    with av.open(buffer) as source:
+    with av.open(buffer, "r") as source:
         rate = source.streams.audio[0].rate
         frames = [frame.to_ndarray().reshape(-1) for frame in source.decode(audio=0)]
     decoded = np.concatenate(frames)
-    if decoded.dtype == np.int16:
-        decoded = decoded / np.float32(32768)
-    return np.asarray(soxr.resample(decoded.astype(np.float32), rate, SAMPLE_RATE), dtype=np.float32)
+    scale = np.float32(32768 if decoded.dtype == np.int16 else 1)
+    return np.asarray(soxr.resample(decoded.astype(np.float32) / scale, rate, SAMPLE_RATE), dtype=np.float32)
 
 
 def _same_size(samples: Array, size: int) -> Array:

@@ -6,6 +6,7 @@ The spellings of Common Voice changed over its releases: ``fourties`` for the fo
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 __all__ = [
@@ -63,6 +64,8 @@ _BAND_SPELLINGS: Final[dict[str, tuple[int, int]]] = {
     "nineties": (90, 99),
 }
 
+_YEARS: Final = re.compile(r"(\d+(?:\.\d*)?)(?: *- *(\d+(?:\.\d*)?))?", re.ASCII)
+
 
 def parse_gender(text: str | None) -> Gender | None:
     """Return the gender that a corpus spelling means, or None if it is empty or unknown."""
@@ -79,15 +82,11 @@ def age_interval(text: str | None) -> tuple[float, float] | None:
     if word in _BAND_SPELLINGS:
         low, high = _BAND_SPELLINGS[word]
         return float(low), float(high)
-    first, dash, last = word.partition("-")
-    try:
-        low_age = float(first)
-        high_age = float(last) if dash else low_age
-    except ValueError:
+    years = _YEARS.fullmatch(word)
+    if years is None:
         return None
-    if not 0 <= low_age <= high_age <= 120:
-        return None
-    return low_age, high_age
+    low_age, high_age = float(years[1]), float(years[2] or years[1])
+    return (low_age, high_age) if low_age <= high_age <= 120 else None
 
 
 def group_of(years: float) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.features import FeatureExtractor
-from voxtrait.speech import Span, SpeechDetector, SpeechStream, Window, WindowCutter
+from voxtrait.speech import Span, SpeechDetector, Window, WindowCutter
 
 __all__ = ["FeatureWindow", "Heard", "Listener"]
 
@@ -88,7 +88,7 @@ class Listener:
         for block in blocks:
             buffer.append(block)
             yield from self._take(speech.feed(block), buffer, cutter, heard)
-            buffer.forget(_needed_from(speech))
+            buffer.forget(speech.settled)
         yield from self._take(speech.finish(), buffer, cutter, heard)
         yield from cutter.finish()
 
@@ -104,13 +104,6 @@ class Listener:
         if not len(frames):
             return None
         return FeatureWindow(window.pieces, frames, window.samples.size * stride)
-
-
-def _needed_from(speech: SpeechStream) -> int:
-    """Return the first sample that a span yet to come may hold (one frame of padding included)."""
-    open_since = speech.open_since
-    settled = speech.settled if open_since is None else open_since
-    return max(0, settled - SAMPLE_RATE)
 
 
 class _Buffer:
@@ -129,5 +122,10 @@ class _Buffer:
         return self._blocks[0][span.start - self._first : span.end - self._first].copy()
 
     def forget(self, before: int) -> None:
-        while self._blocks and self._first + self._blocks[0].size <= before:
-            self._first += self._blocks.pop(0).size
+        while self._blocks and self._first < before:
+            # A part of a block goes too: where every block ends a span, they are all one by now.
+            head = self._blocks.pop(0)
+            rest = head[before - self._first :]
+            self._first += head.size - rest.size
+            if rest.size:
+                self._blocks.insert(0, rest)

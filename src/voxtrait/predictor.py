@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE, AudioSource, AudioStream, open_audio
+from voxtrait.audio.inputs import source_name
 from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
-from voxtrait.errors import AudioError
+from voxtrait.errors import AudioError, UsageError
 from voxtrait.features import build_features
 from voxtrait.listening import FeatureWindow, Heard, Listener
 from voxtrait.results import Prediction, Problem
@@ -51,6 +52,8 @@ class _Job:
     duration: float | None = None
     warnings: tuple[Problem, ...] = ()
     error: AudioError | None = None
+    #: Not the recording's fault but the program's: raised where its answer would stand.
+    fault: Exception | None = None
 
 
 class Predictor:
@@ -62,11 +65,14 @@ class Predictor:
 
     Raises:
         BundleError: if the bundle cannot be used.
+        UsageError: if ``threads`` is less than 1.
     """
 
     def __init__(
         self, model: str | os.PathLike[str] | ModelBundle = DEFAULT_BUNDLE, *, threads: int | None = None
     ) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError("usage", f"threads must be at least 1, not {threads}.")
         self.bundle = model if isinstance(model, ModelBundle) else load_bundle(model)
         card = self.bundle.card
         self._threads = threads or usable_cores()
@@ -98,7 +104,7 @@ class Predictor:
         Raises:
             AudioError: if the source cannot be heard.
         """
-        job = _Job(source, name or _name_of(source))
+        job = _Job(source, name or source_name(source))
         with open_audio(source, rate=rate, channel=channel) as stream:
             listener = self._listener(segments or speakers)
             windows = listener.windows(stream, job.heard)
@@ -131,7 +137,7 @@ class Predictor:
         with _Listening(self._listener(segments or speakers), channel, self._threads, tick) as work:
             while True:
                 for source in islice(queued, _AHEAD - len(waiting)):
-                    job = _Job(source, _name_of(source))
+                    job = _Job(source, source_name(source))
                     waiting.append(job)
                     work.submit(job)
                 if not waiting:
@@ -153,6 +159,8 @@ class Predictor:
             job.listened |= window is None
 
     def _sum_up(self, job: _Job, segments: bool, speakers: bool) -> Prediction:
+        if job.fault is not None:
+            raise job.fault
         title = self.bundle.title
         if job.error is not None:
             problem = Problem(job.error.code, job.error.message)
@@ -202,10 +210,7 @@ def predict(
         AudioError: if the source cannot be heard.
         BundleError: if the model cannot be used.
     """
-    if isinstance(model, ModelBundle):
-        predictor = Predictor(model)
-    else:
-        predictor = _shared_predictor(os.fspath(model))
+    predictor = Predictor(model) if isinstance(model, ModelBundle) else _shared_predictor(os.fspath(model))
     return predictor.predict(source, rate=rate, channel=channel, segments=segments, speakers=speakers)
 
 
@@ -219,13 +224,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _name_of(source: AudioSource) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else f"<{type(source).__name__}>"
 
 
 def _note_end(job: _Job, stream: AudioStream) -> None:
@@ -276,10 +274,15 @@ class _Listening:
                 _note_end(job, stream)
         except AudioError as error:
             job.error = error
+        except Exception as error:
+            # Kept to itself, it would leave the reader waiting for ever.
+            job.fault = error
         self._put(job, None)
 
     def _ticking(self, stream: AudioStream) -> Iterable[NDArray[np.float32]]:
         for block in stream:
+            if self._stopped.is_set():
+                return
             if self._tick is not None:
                 self._tick(block.size / SAMPLE_RATE)
             yield block

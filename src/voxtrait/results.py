@@ -29,6 +29,7 @@ class Problem:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form of the contract."""
         return {"code": self.code, "message": self.message}
 
 
@@ -44,6 +45,7 @@ class GenderEstimate:
     male: float
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form of the contract."""
         return {
             "label": self.label,
             "female": round(self.female, 4),
@@ -66,6 +68,7 @@ class AgeEstimate:
     groups: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form of the contract."""
         return {
             "years": round(self.years, 1),
             "low": round(self.low, 1),
@@ -87,6 +90,7 @@ class Segment:
     speaker: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form of the contract."""
         head: dict[str, Any] = {"start": round(self.start, 2), "end": round(self.end, 2)}
         if self.speaker is not None:
             head["speaker"] = self.speaker
@@ -103,6 +107,7 @@ class SpeakerSummary:
     age: AgeEstimate
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form of the contract."""
         return {
             "speaker": self.speaker,
             "speech": round(self.speech, 2),

@@ -20,13 +20,14 @@ def group_voices(
     whose weighted mean is nearest.
 
     Args:
-        embeddings: (n, E), unit length.
+        embeddings: (n, E), of any length; only directions count.
         seconds: (n,) of speech in each window; longer ones say more.
         threshold: distance up to which two groups are one voice.
     """
     count = len(embeddings)
     if count == 0:
         return np.zeros(0, dtype=np.int64)
+    embeddings = embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-12)
     picked = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
     labels = _average_linkage(embeddings[picked], threshold)
     centres = _centres(embeddings[picked], seconds[picked], labels)

@@ -27,6 +27,18 @@ MANIFEST_SCHEMA: Final = pl.Schema(
     }
 )
 
+_RULES: Final = {
+    "without a path": pl.col("path").fill_null("") == "",
+    "without a speaker": pl.col("speaker").fill_null("") == "",
+    f"with a gender other than {', '.join(GENDERS)}": ~pl.col("gender").is_in(GENDERS).fill_null(True),
+    "with half an age interval": pl.col("age_low").is_null() != pl.col("age_high").is_null(),
+    "with an age interval upside down": (pl.col("age_low") > pl.col("age_high")).fill_null(False),
+    "with an age beyond 0 to 120 years": ~(
+        pl.col("age_low").is_between(0, 120) & pl.col("age_high").is_between(0, 120)
+    ).fill_null(True),
+    "whose path stands in another row too": pl.col("path").is_duplicated(),
+}
+
 
 def check_manifest(manifest: pl.DataFrame, where: str) -> pl.DataFrame:
     """Return ``manifest`` with exactly the columns and types of the contract.
@@ -52,22 +64,18 @@ def check_manifest(manifest: pl.DataFrame, where: str) -> pl.DataFrame:
         table = manifest.with_columns(missing).select(
             pl.col(name).cast(kind) for name, kind in MANIFEST_SCHEMA.items()
         )
-    except pl.exceptions.InvalidOperationError as error:
+    except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise CorpusError("corpus_columns", f"{where} has a value of the wrong type: {reason}") from error
-    wrong = table.filter(
-        pl.col("speaker").is_null()
-        | (pl.col("speaker") == "")
-        | ~pl.col("gender").is_in(GENDERS).fill_null(True)
-        | (pl.col("age_low").is_null() != pl.col("age_high").is_null())
-        | ~(pl.col("age_low") <= pl.col("age_high")).fill_null(True)
-    )
-    if not wrong.is_empty():
-        raise CorpusError(
-            "corpus_columns",
-            f"{where} has {wrong.height} rows without a speaker, with an unknown gender or with an age "
-            f"interval upside down; the first is {wrong['path'][0]}.",
-        )
+    # Other tools write an unknown number as NaN.
+    table = table.with_columns(pl.col(pl.Float64).fill_nan(None))
+    for what, is_wrong in _RULES.items():
+        wrong = table.filter(is_wrong)
+        if not wrong.is_empty():
+            raise CorpusError(
+                "corpus_columns",
+                f"{where} has {wrong.height} rows {what}; the first is {wrong['path'][0] or wrong.row(0)}.",
+            )
     return table
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from voxtrait.corpora.manifest import check_manifest
 from voxtrait.errors import CorpusError
@@ -20,7 +21,13 @@ _TABLE_NAMES = ("metadata.csv", "metadata.tsv", "metadata.parquet")
 
 @dataclass
 class ImportCounts:
-    """What a reader found and could not use: labels by spelling, files that are not there."""
+    """What a reader found and could not use.
+
+    Attributes:
+        rows: recordings in the tables.
+        unknown_genders, unknown_ages: spelling -> rows with it; their labels are null.
+        missing_files: recordings that are not on disk; their rows stay in the manifest.
+    """
 
     rows: int = 0
     unknown_genders: dict[str, int] = field(default_factory=dict)
@@ -49,10 +56,11 @@ def read_common_voice(folder: str | os.PathLike[str], counts: ImportCounts | Non
     """Read every ``validated.tsv`` below ``folder``, each with its ``clips`` beside it.
 
     The columns differ between releases; those used are ``client_id``, ``path``, ``gender``, ``age``
-    and ``locale``. A client_id is the same in all releases, and so is the speaker's name here.
+    and ``locale``. A client_id is the same in all releases, and so is the speaker's name here; a
+    recording without one is its own speaker.
 
     Raises:
-        CorpusError: ``corpus_not_found`` or ``corpus_layout``.
+        CorpusError: ``corpus_layout``, ``corpus_columns`` or ``corpus_empty``.
     """
     root = Path(folder)
     tables = sorted(root.resolve().rglob("validated.tsv"))
@@ -71,11 +79,13 @@ def _read_validated(table: Path, root: Path, counts: ImportCounts) -> pl.DataFra
     _need_columns(frame, ("client_id", "path"), table)
     clips = str(table.parent / "clips") + os.sep
     locale = pl.col("locale") if "locale" in frame.columns else pl.lit(table.parent.name)
-    release = next((part for part in table.parts if part.startswith("cv-corpus")), root.name)
+    folders = reversed(table.parts)
+    release = next((part for part in folders if part.startswith("cv-corpus")), root.resolve().name)
+    own = pl.lit(f"{release}/") + pl.col("path")
     return _finish(
         frame,
         paths=pl.lit(clips) + pl.col("path"),
-        speakers=pl.col("client_id"),
+        speakers=pl.when(pl.col("client_id").fill_null("") == "").then(own).otherwise("client_id"),
         locale=locale,
         corpus=release,
         counts=counts,
@@ -85,7 +95,7 @@ def _read_validated(table: Path, root: Path, counts: ImportCounts) -> pl.DataFra
 def read_table(
     file: str | os.PathLike[str],
     counts: ImportCounts | None = None,
-    columns: dict[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
     """Read a CSV, TSV or Parquet table of recordings.
 
@@ -96,21 +106,21 @@ def read_table(
             ``locale``. A recording without a speaker is its own speaker.
 
     Raises:
-        CorpusError: ``corpus_not_found``, ``corpus_layout`` or ``corpus_columns``.
+        CorpusError: ``corpus_not_found``, ``corpus_layout``, ``corpus_columns`` or ``corpus_empty``.
     """
-    table = Path(file)
+    table = Path(file).resolve()
     if not table.is_file():
         raise CorpusError("corpus_not_found", f"There is no table {table}.")
     if table.suffix == ".parquet":
-        frame = pl.read_parquet(table).cast(pl.String)
+        frame = _read_parquet(table)
     else:
         frame = _read_text_table(table, separator="\t" if table.suffix == ".tsv" else ",")
-    renames = {theirs: ours for ours, theirs in (columns or {}).items()}
-    _need_columns(frame, tuple(renames), table)
-    frame = frame.rename(renames)
+    columns = columns or {}
+    _need_columns(frame, columns.values(), table)
+    frame = frame.with_columns(pl.col(theirs).alias(ours) for ours, theirs in columns.items())
     _need_columns(frame, ("path",), table)
     corpus = table.parent.name if table.stem == "metadata" else table.stem
-    folder = str(table.resolve().parent) + os.sep
+    folder = str(table.parent) + os.sep
     own = pl.lit(f"{corpus}/") + pl.col("path")
     if "speaker" in frame.columns:
         named = pl.lit(f"{corpus}/") + pl.col("speaker")
@@ -132,16 +142,27 @@ def read_table(
     )
 
 
+def _read_parquet(table: Path) -> pl.DataFrame:
+    try:
+        # Other tools write an unknown age as NaN.
+        return pl.read_parquet(table).with_columns(selectors.float().fill_nan(None)).cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise CorpusError("corpus_layout", f"{table} cannot be read as a table: {reason}") from error
+
+
 def _read_text_table(table: Path, separator: str) -> pl.DataFrame:
     try:
         # Common Voice sentences hold lone quotation marks: its TSV knows no quoting.
-        return pl.read_csv(
+        frame = pl.read_csv(
             table,
             separator=separator,
             quote_char=None if separator == "\t" else '"',
             infer_schema=False,
             encoding="utf8-lossy",
         )
+        # An empty line is no recording.
+        return frame.filter(~pl.all_horizontal(pl.all().is_null()))
     except pl.exceptions.NoDataError as error:
         raise CorpusError("corpus_empty", f"{table} is empty.") from error
     except pl.exceptions.PolarsError as error:
@@ -182,20 +203,41 @@ def _finish(
     ages = {word: age_interval(word) for word in frame["age"].unique()}
     _count_unknown(frame["gender"], genders, counts.unknown_genders)
     _count_unknown(frame["age"], ages, counts.unknown_ages)
+    counts.missing_files += _missing(frame["path"].drop_nulls().to_list())
     lows = {word: None if span is None else span[0] for word, span in ages.items()}
     highs = {word: None if span is None else span[1] for word, span in ages.items()}
     return frame.select(
         "path",
         "speaker",
-        pl.col("gender").replace_strict(genders, return_dtype=pl.String),
-        pl.col("age").replace_strict(lows, return_dtype=pl.Float64).alias("age_low"),
-        pl.col("age").replace_strict(highs, return_dtype=pl.Float64).alias("age_high"),
+        pl.col("gender").replace_strict(genders, default=None, return_dtype=pl.String),
+        pl.col("age").replace_strict(lows, default=None, return_dtype=pl.Float64).alias("age_low"),
+        pl.col("age").replace_strict(highs, default=None, return_dtype=pl.Float64).alias("age_high"),
         "locale",
         "corpus",
     )
 
 
-def _count_unknown(words: pl.Series, meaning: dict[str, object], into: dict[str, int]) -> None:
+def _names_in(folder: Path) -> set[str]:
+    try:
+        return {item.name for item in folder.iterdir()}
+    except OSError:
+        return set()
+
+
+def _missing(paths: Iterable[str]) -> list[str]:
+    """Return the paths where no file is; one listing a folder is faster than a look at each file."""
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in listings:
+            listings[folder] = _names_in(Path(folder))
+        if name not in listings[folder] and not Path(path).exists():
+            missing.append(path)
+    return missing
+
+
+def _count_unknown(words: pl.Series, meaning: Mapping[str, object], into: dict[str, int]) -> None:
     for word, count in words.value_counts().iter_rows():
         if word and meaning[word] is None:
             into[word] = into.get(word, 0) + count

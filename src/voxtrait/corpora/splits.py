@@ -70,7 +70,7 @@ def _stratified_positions(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Return each speaker's place in [0, 1), spread evenly within every stratum."""
     rng = np.random.default_rng(seed)
     parts = []
-    strata = speaker_table(manifest).partition_by("corpus", "gender", "group", maintain_order=False)
+    strata = speaker_table(manifest).partition_by("corpus", "gender", "group", maintain_order=True)
     for stratum in sorted(strata, key=lambda part: str(part["speaker"].min())):
         count = stratum.height
         # A random offset for each stratum, so that small strata do not all favour the first split.
@@ -80,15 +80,17 @@ def _stratified_positions(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def check_disjoint(manifest: pl.DataFrame, by: str = "split") -> None:
-    """Refuse a manifest in which one speaker stands in two splits.
+    """Refuse a manifest in which one speaker stands in two splits; a row without a split is in none.
 
     Raises:
         CorpusError: ``shared_speakers``, with how many and one of them.
     """
-    shared = manifest.group_by("speaker").agg(pl.col(by).n_unique().alias("n")).filter(pl.col("n") > 1)
+    splits = manifest.group_by("speaker").agg(pl.col(by).drop_nulls().n_unique().alias("n"))
+    shared = splits.filter(pl.col("n") > 1)
     if not shared.is_empty():
         raise CorpusError(
             "shared_speakers",
-            f"{shared.height} speakers stand in more than one {by}, for example {shared['speaker'].min()}: "
+            f"{shared.height} speakers stand in more than one {by}, for example "
+            f"{shared['speaker'].sort()[0]}: "
             "figures from such a split would measure memory; split by speaker.",
         )

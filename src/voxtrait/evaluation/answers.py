@@ -44,7 +44,7 @@ class Condition:
 
 
 def _noisy_telephone(samples: Array, rng: np.random.Generator, around: Surroundings) -> Array:
-    noise = around.noises[rng.integers(len(around.noises))]
+    noise = around.noises[int(rng.integers(len(around.noises)))]
     return telephone(add_noise(samples, noise, 15.0, rng), rng, snr=25.0)
 
 
@@ -53,7 +53,7 @@ def _babble(samples: Array, rng: np.random.Generator, around: Surroundings) -> A
 
 
 def _noise(samples: Array, rng: np.random.Generator, around: Surroundings) -> Array:
-    return add_noise(samples, around.noises[rng.integers(len(around.noises))], 5.0, rng)
+    return add_noise(samples, around.noises[int(rng.integers(len(around.noises)))], 5.0, rng)
 
 
 #: What `collect_answers` can put recordings through, by name.

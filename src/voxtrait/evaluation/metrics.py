@@ -119,8 +119,7 @@ def age_figures(answers: pl.DataFrame, median: float) -> list[Figure]:
     outside = np.maximum(0, np.maximum(age_low - years, years - age_high - (age_high > age_low)))
     constant = np.abs(median - middle)
     constant_outside = np.maximum(0, np.maximum(age_low - median, median - age_high - (age_high > age_low)))
-    # A band is covered when its middle is: the true year within it is not known.
-    covered = ((low <= middle) & (middle <= high)).astype(np.float64)
+    covered = _covered(low, high, age_low, age_high)
 
     def moments(weights: Array) -> tuple[float, float, float, float, float]:
         mean_x, mean_y = _mean(years, weights), _mean(middle, weights)
@@ -144,6 +143,17 @@ def age_figures(answers: pl.DataFrame, median: float) -> list[Figure]:
         ("age coverage", lambda weights: _mean(covered, weights), None),
     ]
     return _measure(statistics, speakers)
+
+
+def _covered(low: Array, high: Array, age_low: Array, age_high: Array) -> Array:
+    """Return the share of each speaker's possible ages that lies in [low, high].
+
+    An exact age is inside or not; of a band each year is as likely as another.
+    """
+    width = age_high + 1 - age_low
+    overlap = np.clip(np.minimum(high, age_high + 1) - np.maximum(low, age_low), 0, None) / width
+    exact = (low <= age_low) & (age_low <= high)
+    return np.where(age_high > age_low, overlap, exact.astype(np.float64))
 
 
 def _measure(

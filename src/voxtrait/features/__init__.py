@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from voxtrait.errors import BundleError
 from voxtrait.features.frames import MelVoice, MelVoiceConfig
-
-from numpy.typing import NDArray
-import numpy as np
 
 __all__ = ["FEATURES", "FeatureExtractor", "MelVoice", "MelVoiceConfig", "build_features"]
 
@@ -23,6 +23,8 @@ class FeatureExtractor(Protocol):
     """Samples at 16 kHz in, frames out."""
 
     name: str
+    #: A frozen dataclass: all settings, also those that a card leaves out.
+    config: Any
 
     @property
     def frame_shift(self) -> int:
@@ -51,13 +53,14 @@ def build_features(name: str, config: Mapping[str, Any]) -> FeatureExtractor:
     """Make the extractor that a card names.
 
     Raises:
-        BundleError: ``bundle_features`` if this version does not know the name or a field.
+        BundleError: ``bundle_features`` if this version does not know the name or a setting, or if a
+            setting has a value that makes no sense.
     """
     if name not in FEATURES:
         raise BundleError(
             "bundle_features",
-            f"The bundle wants the features {name!r}, which this version does not know "
-            f"(it knows {', '.join(FEATURES)}); a newer voxtrait may.",
+            f"This version does not know the features {name!r}, only {', '.join(FEATURES)}; "
+            "a newer voxtrait may.",
         )
     extractor, config_class = FEATURES[name]
     known = {item.name for item in dataclasses.fields(config_class)}
@@ -67,5 +70,8 @@ def build_features(name: str, config: Mapping[str, Any]) -> FeatureExtractor:
             f"The features {name!r} have no setting {', '.join(sorted(unknown))}; they have "
             f"{', '.join(sorted(known))}.",
         )
-    made: FeatureExtractor = extractor(config_class(**config))
+    try:
+        made: FeatureExtractor = extractor(config_class(**config))
+    except ValueError as error:
+        raise BundleError("bundle_features", f"The features {name!r} cannot be made: {error}.") from error
     return made

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.features.mel import hann
 
-__all__ = ["VOICE_TRACKS", "voice_tracks"]
+__all__ = ["MAX_SPAN", "VOICE_TRACKS", "voice_tracks"]
 
 Array = NDArray[np.float32]
 
@@ -24,6 +24,8 @@ Array = NDArray[np.float32]
 VOICE_TRACKS = ("voicing", "pitch", "period_doubling", "cepstral_peak")
 
 _WINDOW = 640
+#: Longest frame of a spectrogram beside which the tracks can be centred.
+MAX_SPAN = _WINDOW
 _FFT = 1024
 #: The band below 4 kHz alone is inverted: the correlation then comes at half the rate, which costs
 #: half and keeps consonants out of the pitch.
@@ -45,24 +47,25 @@ def _correlate(power: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _window_correction() -> Array:
-    spectrum = np.abs(np.fft.rfft(hann(_WINDOW), _FFT)[:_BAND]) ** 2
+    spectrum = np.asarray(np.abs(np.fft.rfft(hann(_WINDOW), _FFT)[:_BAND]) ** 2, dtype=np.float32)
     # Beyond two thirds of the window the division amplifies noise more than it corrects.
     return np.asarray(1.0 / np.maximum(_correlate(spectrum), 0.15), dtype=np.float32)
 
 
-def voice_tracks(samples: Array, hop: int) -> Array:
+def voice_tracks(samples: Array, hop: int, span: int = 400) -> Array:
     """Return voice-quality tracks of each frame, shape (frames, 4), in the order of `VOICE_TRACKS`.
 
     Voicing is the normalised autocorrelation at the pitch period (0 to 1); pitch is octaves from
     160 Hz times voicing, so that an unvoiced frame says little; period doubling is the correlation at
     twice the period less that at the period; the cepstral peak is in nepers above its surroundings.
-    Frame i is centred at sample ``i * hop + 200`` like that of a 400-sample spectrogram; the signal
-    is continued with zeros. ``frames = 1 + (len(samples) - 400) // hop``.
+    Frame i is centred at sample ``i * hop + span // 2`` like that of a spectrogram with frames of
+    ``span`` samples, at most `MAX_SPAN`; the signal is continued with zeros.
+    ``frames = 1 + (len(samples) - span) // hop``.
     """
-    count = max(0, 1 + (samples.size - 400) // hop)
+    count = max(0, 1 + (samples.size - span) // hop)
     if count == 0:
         return np.zeros((0, len(VOICE_TRACKS)), dtype=np.float32)
-    lead = (_WINDOW - 400) // 2
+    lead = (_WINDOW - span) // 2
     padded = np.pad(samples, (lead, _WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::hop][:count]
     return np.concatenate([_chunk(frames[i : i + _CHUNK]) for i in range(0, count, _CHUNK)])
@@ -71,7 +74,7 @@ def voice_tracks(samples: Array, hop: int) -> Array:
 def _chunk(frames: Array) -> Array:
     rows = np.arange(len(frames))
     spectrum = np.fft.rfft(frames * hann(_WINDOW), _FFT, axis=1)[:, :_BAND]
-    power = spectrum.real**2 + spectrum.imag**2
+    power = np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float32)
     power[:, :3] = 0.0  # offset and hum below 40 Hz
     correlation = _correlate(power) * _window_correction()
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from voxtrait.errors import UsageError
+
 __all__ = ["Span", "SpanFinder", "SpeechSettings"]
 
 
@@ -33,8 +35,12 @@ class SpeechSettings:
         shortest: a span with fewer frames is dropped.
         convinced: a span none of whose frames reaches this probability is dropped: noises that
             resemble speech seldom get there, speech nearly always does.
-        pad: frames added at each end.
-        longest: a span is cut at this many frames, so that memory stays bounded.
+        pad: frames added at each end; fewer than ``silence``.
+        longest: a span is cut at this many frames, so that memory stays bounded; where a short gap
+            lies there, after the gap.
+
+    Raises:
+        UsageError: ``usage`` if ``pad`` is not less than ``silence``.
     """
 
     threshold: float = 0.5
@@ -44,6 +50,10 @@ class SpeechSettings:
     convinced: float = 0.8
     pad: int = 1
     longest: int = 625
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pad < self.silence:
+            raise UsageError("usage", f"pad={self.pad} must lie between 0 and silence={self.silence}.")
 
 
 class SpanFinder:
@@ -59,12 +69,13 @@ class SpanFinder:
         self._start: int | None = None
         self._quiet_since: int | None = None
         self._peak = 0.0
+        self._rest_of_a_cut = False
         self._last_end = 0
 
     @property
-    def open_since(self) -> int | None:
-        """First frame of the span now running, or None."""
-        return None if self._start is None else self._padded_start(self._start)
+    def settled(self) -> int:
+        """No span yet to come begins before this frame."""
+        return self._padded_start(self._frame if self._start is None else self._start)
 
     def feed(self, probabilities: NDArray[np.float32]) -> list[tuple[int, int]]:
         """Take the next frames' probabilities, shape (n,), and return the spans they close."""
@@ -73,16 +84,20 @@ class SpanFinder:
         for probability in probabilities.tolist():
             if probability >= settings.threshold:
                 if self._start is None:
-                    self._start, self._peak = self._frame, 0.0
+                    self._start, self._peak, self._rest_of_a_cut = self._frame, 0.0, False
                 self._quiet_since = None
                 self._peak = max(self._peak, probability)
-                if self._frame - self._start + 1 >= settings.longest:
-                    closed += self._cut()
             elif self._start is not None:
                 if self._quiet_since is None and probability < settings.release:
                     self._quiet_since = self._frame
                 if self._quiet_since is not None and self._frame - self._quiet_since + 1 >= settings.silence:
                     closed += self._close(self._quiet_since, self._frame + 1)
+            if (
+                self._start is not None
+                and self._quiet_since is None
+                and self._frame - self._start + 1 >= settings.longest
+            ):
+                closed += self._cut()
             self._frame += 1
         return closed
 
@@ -100,6 +115,7 @@ class SpanFinder:
             return []
         span = (self._padded_start(self._start), self._frame + 1)
         self._last_end = self._start = span[1]
+        self._rest_of_a_cut = True
         return [span]
 
     def _padded_start(self, start: int) -> int:
@@ -108,11 +124,8 @@ class SpanFinder:
     def _close(self, end: int, limit: int) -> list[tuple[int, int]]:
         start, self._start, self._quiet_since = self._start, None, None
         assert start is not None
-        rest_of_a_cut = start == self._last_end and start > 0
-        if end <= start or (
-            not rest_of_a_cut
-            and (end - start < self._settings.shortest or self._peak < self._settings.convinced)
-        ):
+        is_speech = end - start >= self._settings.shortest and self._peak >= self._settings.convinced
+        if end <= start or not (is_speech or self._rest_of_a_cut):
             return []
         span = (self._padded_start(start), min(end + self._settings.pad, limit))
         # One frame stays between two spans, so that they never touch.

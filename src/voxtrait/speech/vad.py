@@ -62,15 +62,9 @@ class SpeechStream:
         self._seen = 0
 
     @property
-    def open_since(self) -> int | None:
-        """First sample of the span now running, or None."""
-        frame = self._finder.open_since
-        return None if frame is None else frame * FRAME
-
-    @property
     def settled(self) -> int:
-        """Samples before this one are decided, but for the span now running."""
-        return self._seen - self._rest.size
+        """No span yet to come begins before this sample."""
+        return self._finder.settled * FRAME
 
     def feed(self, block: NDArray[np.float32]) -> list[Span]:
         """Take the next samples, shape (n,), and return the spans that they close."""

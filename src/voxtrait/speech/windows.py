@@ -36,7 +36,8 @@ class Window:
 def plan_parts(size: int, window: int) -> list[int]:
     """Return the sizes of the parts that ``size`` samples are cut into: equal, near ``window``.
 
-    Every part but a lone one holds between 3/4 and 3/2 of a window; sizes differ by at most 1.
+    Sizes differ by at most 1. Less than 3/2 of a window is one part; of more, each part holds between
+    3/4 and 5/4 of a window, to a sample.
     """
     count = max(1, round(size / window))
     small, larger = divmod(size, count)
@@ -45,6 +46,10 @@ def plan_parts(size: int, window: int) -> list[int]:
 
 class WindowCutter:
     """Cuts a stream of speech spans into windows; every sample of speech falls in exactly one.
+
+    Windows have the aimed size, but for the last one or two before a pause or the end, which hold
+    between 3/4 and 5/4 of it; all the speech between two pauses is one window, however short, if
+    it is less than 3/2 of the aimed size. Less than two and a half windows and a span are held.
 
     Args:
         window: aimed size in samples.
@@ -61,9 +66,9 @@ class WindowCutter:
     def feed(self, span: Span, samples: NDArray[np.float32]) -> list[Window]:
         """Take the next span with its samples, shape (span.size,), and return finished windows."""
         done = []
-        if self._pieces and self._size >= self._window // 2:
-            if span.start - self._pieces[-1][0].end > self._pause:
-                done += self.finish()
+        paused = bool(self._pieces) and span.start - self._pieces[-1][0].end > self._pause
+        if paused and self._size >= self._window // 2:
+            done += self.finish()
         self._pieces.append((span, samples))
         self._size += span.size
         # Two and a half windows wait, so that what is left at the end still divides evenly.

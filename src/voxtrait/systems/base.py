@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from voxtrait.errors import MissingExtraError
 
-__all__ = ["BaseConfig", "BaseNetwork"]
+__all__ = ["EMBEDDING_SIZE", "BaseConfig", "BaseNetwork"]
 
 _MELS = 40
 _VOICE = 4
 #: Mean mel power (summed over channels) of speech at the level the encoder was trained at, -30 dBFS.
 _LEVEL = 0.4
 _UNITS = 256
+EMBEDDING_SIZE = _UNITS
 
 
 class BaseConfig(BaseModel):

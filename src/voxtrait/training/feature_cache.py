@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -93,7 +94,7 @@ def _fill(
     workers: int,
 ) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}.partial")
     size = build_features(plan.name, plan.config).size
     shape = (int(offsets[-1]), size)
     array = np.lib.format.open_memmap(partial, "w+", dtype=np.float16, shape=shape)

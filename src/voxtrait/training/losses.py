@@ -26,7 +26,7 @@ def age_targets(
     # A closed interval of whole years reaches half a year beyond each end.
     mass = ndtr((high[:, None] + 0.5 - grid) / spread) - ndtr((low[:, None] - 0.5 - grid) / spread)
     total = mass.sum(1, keepdims=True)
-    return np.nan_to_num(mass / np.where(total > 0, total, 1.0)).astype(np.float32)
+    return np.asarray(np.nan_to_num(mass / np.where(total > 0, total, 1.0)), dtype=np.float32)
 
 
 def gender_loss(logits: Tensor, female: Tensor, weights: Tensor, smoothing: float) -> Tensor:

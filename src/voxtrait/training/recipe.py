@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from voxtrait.augment import AugmentSettings
-from voxtrait.errors import RecipeError, require
+from voxtrait.errors import BundleError, RecipeError, require
+from voxtrait.features import build_features
 
 __all__ = ["Recipe", "load_recipe"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CorpusSource(_Section):
@@ -38,13 +40,30 @@ class DataSection(_Section):
     )
     noises: tuple[str, ...] = Field((), description="folders of environmental sounds to augment with")
 
+    @field_validator("shares")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        if min(shares.values(), default=0) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
+            raise ValueError("shares must not be negative and must sum to 1")
+        return shares
+
 
 class FeatureSection(_Section):
     """The features, as in a bundle's card."""
 
     name: str = "mel-voice"
-    config: dict[str, int | float | bool | str] = {}
+    config: dict[str, int | float | bool | str] = Field(
+        {}, validate_default=True, description="its settings; those left out are filled in"
+    )
     versions: int = Field(6, ge=1, le=64, description="times each recording is stored; all but one augmented")
+
+    @field_validator("config")
+    @classmethod
+    def _complete(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        try:
+            return asdict(build_features(info.data.get("name", ""), config).config)
+        except BundleError as error:
+            raise ValueError(error.message.rstrip(".")) from error
 
 
 class TrainSection(_Section):
@@ -71,6 +90,13 @@ class TrainSection(_Section):
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
     threads: int = Field(2, ge=1)
 
+    @field_validator("crop")
+    @classmethod
+    def _ascending(cls, crop: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < crop[0] <= crop[1]:
+            raise ValueError("the shortest crop must be positive and not longer than the longest")
+        return crop
+
 
 class BundleSection(_Section):
     """What the bundle says of itself, and how it is used."""
@@ -81,6 +107,7 @@ class BundleSection(_Section):
     origin: str
     description: str
     window: float = Field(3.0, gt=0, description="seconds of speech in a window")
+    min_speech: float = Field(0.4, ge=0, description="seconds of speech below which there is no answer")
     error_when_decided: float = Field(0.01, gt=0, lt=0.5, description="aimed share of wrong decided answers")
     coverage: float = Field(0.8, gt=0, lt=1, description="of the age interval")
 
@@ -112,21 +139,22 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         for override in overrides:
             _set(content, override, yaml)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError("recipe_syntax", f"{file} is not YAML: {' '.join(str(error).split())}") from error
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the recipe"
-        raise RecipeError("recipe_field", f"{file}: {key}: {first['msg']}.") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RecipeError("recipe_field", f"{file}: {key}: {reason}.") from error
     folder = (file.parent / recipe.data.folder).resolve()
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folder": str(folder)})})
 
 
 def _set(content: Any, override: str, yaml: Any) -> None:
     key, equals, text = override.partition("=")
-    if not equals:
+    if not key or not equals:
         raise RecipeError("recipe_field", f"--set takes key=value, not {override!r}.")
     place = content
     *sections, last = key.split(".")
@@ -134,4 +162,7 @@ def _set(content: Any, override: str, yaml: Any) -> None:
         place = place.setdefault(section, {}) if isinstance(place, dict) else None
     if not isinstance(place, dict):
         raise RecipeError("recipe_field", f"--set {override}: the recipe has no section {key!r}.")
-    place[last] = yaml.safe_load(text)
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError("recipe_field", f"--set {override}: the value is not YAML.") from error

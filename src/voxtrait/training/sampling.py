@@ -72,7 +72,7 @@ class CropSampler:
     Args:
         cache: the features.
         mels: columns stored as logarithms.
-        seconds: shortest and longest crop, in frames.
+        frames: shortest and longest crop, in frames.
         batch: crops a batch.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -78,8 +79,12 @@ def build_speech_cache(manifest: pl.DataFrame, folder: Path, workers: int) -> Sp
     """Decode and detect, in parallel; a cache of the same recordings that is already there is used.
 
     Raises:
-        CorpusError: ``corpus_empty`` if no recording has speech.
+        CorpusError: ``corpus_empty`` if no recording has speech, ``corpus_columns`` if a recording
+            stands in two rows.
     """
+    if manifest["path"].is_duplicated().any():
+        twice = manifest.filter(pl.col("path").is_duplicated())["path"][0]
+        raise CorpusError("corpus_columns", f"Two rows of the manifest are the same recording: {twice}.")
     key = sha256("\n".join(sorted(manifest["path"])).encode()).hexdigest()[:16]
     home = folder / f"speech-{key}"
     index_file, samples_file = home / "index.json", home / "speech.int16"
@@ -99,7 +104,9 @@ def _fill(manifest: pl.DataFrame, samples_file: Path, index_file: Path, workers:
     paths = sorted(manifest["path"].unique())
     index: dict[str, list[object]] = {"paths": [], "durations": [], "sizes": []}
     skipped: dict[str, str] = {}
-    with samples_file.open("wb") as output:
+    # Two runs may fill the cache at once: each its own files, the last to finish stays.
+    partial_samples = samples_file.with_suffix(f".{os.getpid()}.partial")
+    with partial_samples.open("wb") as output:
         for path, found in zip(paths, _in_parallel(paths, workers), strict=True):
             if isinstance(found, str):
                 skipped[path] = found
@@ -108,8 +115,9 @@ def _fill(manifest: pl.DataFrame, samples_file: Path, index_file: Path, workers:
             output.write(speech.tobytes())
             for name, value in (("paths", path), ("durations", duration), ("sizes", speech.size)):
                 index[name].append(value)
+    partial_samples.replace(samples_file)
     # Written last and renamed: an index that is there belongs to a whole cache.
-    partial = index_file.with_suffix(".partial")
+    partial = index_file.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps({**index, "skipped": skipped}))
     partial.replace(index_file)
 

@@ -1,0 +1,169 @@
+"""Validation speakers' scores -> a card's calibration: probabilities, intervals, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxtrait.bundle import AgeCard, CalibrationRow, EmbeddingCard, GenderCard, IntervalRow
+
+__all__ = ["Scored", "calibrate_age", "calibrate_embedding", "calibrate_gender"]
+
+Array = NDArray[np.float64]
+
+#: Points of a band that stand for the unknown exact age.
+_BAND_POINTS = 5
+_UNSURE_CHILD = 0.5
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of validation recordings cut to one amount of speech.
+
+    Attributes:
+        speech: seconds of speech, their median where they differ.
+        weights: (n,), so that each speaker counts alike.
+        female: (n,) 1, 0 or NaN.
+        age_low, age_high: (n,) years or NaN.
+        gender: (n,) logits. age: (n, A) logits.
+    """
+
+    speech: float
+    weights: Array
+    female: Array
+    age_low: Array
+    age_high: Array
+    gender: Array
+    age: NDArray[np.float32]
+
+
+def _weighted_quantile(values: Array, weights: Array, level: float) -> float:
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(share, level)), len(values) - 1)])
+
+
+def _platt(logits: Array, female: Array, weights: Array) -> tuple[float, float]:
+    """Fit p = sigmoid(scale * logit + bias), the genders weighted alike (Platt 1999)."""
+    from scipy.optimize import minimize
+
+    balance = np.where(female > 0.5, 0.5 / weights[female > 0.5].sum(), 0.5 / weights[female < 0.5].sum())
+    share = weights * balance
+
+    def loss(parameters: Array) -> float:
+        margin = (parameters[0] * logits + parameters[1]) * (2 * female - 1)
+        return float((share * np.logaddexp(0, -margin)).sum())
+
+    found = minimize(loss, np.array([1.0, 0.0]), bounds=[(0.01, 20.0), (-10.0, 10.0)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def calibrate_gender(scored: Sequence[Scored], whole: Scored, wrong: float) -> GenderCard:
+    """Fit a calibration row for each amount of speech, and the threshold below which we are unsure.
+
+    Args:
+        scored: in ascending order of speech.
+        whole: whole recordings as they are, for the threshold.
+        wrong: aimed share of wrong answers among the decided ones of ``whole``.
+    """
+    rows = []
+    for part in scored:
+        known = ~np.isnan(part.female)
+        scale, bias = _platt(part.gender[known], part.female[known], part.weights[known])
+        rows.append(CalibrationRow(speech=part.speech, scale=scale, bias=bias))
+    card = GenderCard(calibration=tuple(rows), unsure_below=0.5, unsure_child=_UNSURE_CHILD)
+    known = ~np.isnan(whole.female)
+    female = whole.female[known] > 0.5
+    probability = card.probability(whole.gender[known], whole.speech)
+    confidence = np.maximum(probability, 1 - probability)
+    right = ((probability > 0.5) == female).astype(np.float64)
+    threshold = _threshold(confidence, right, whole.weights[known], wrong)
+    return card.model_copy(update={"unsure_below": threshold})
+
+
+def _threshold(confidence: Array, right: Array, weights: Array, wrong: float) -> float:
+    """Return the least confidence from which on at most ``wrong`` of the answers are wrong."""
+    order = np.argsort(-confidence)
+    errors = np.cumsum((weights * (1 - right))[order]) / np.cumsum(weights[order])
+    fine = np.flatnonzero(errors <= wrong)
+    least = confidence[order][fine[-1]] if len(fine) else confidence.max()
+    return float(np.clip(least, 0.5, 0.999))
+
+
+def _band_points(low: Array, high: Array) -> Array:
+    """Return ages that stand for each interval, (n, points); an exact age stands for itself."""
+    share = (np.arange(_BAND_POINTS) + 0.5) / _BAND_POINTS
+    width = np.where(high > low, high - low + 1, 0.0)
+    return np.asarray(low[:, None] + width[:, None] * share[None, :])
+
+
+def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: float) -> AgeCard:
+    """Fit temperature, the line from mean to years, and the conformal margin of each amount of speech.
+
+    Margins are split-conformal on quantiles of the predicted distribution (Romano et al. 2019).
+    """
+    from scipy.optimize import minimize, minimize_scalar
+
+    known = [~np.isnan(part.age_low) for part in scored]
+    logits = np.concatenate([part.age[mask] for part, mask in zip(scored, known, strict=True)])
+    low, high, weights = (
+        np.concatenate([getattr(part, name)[mask] for part, mask in zip(scored, known, strict=True)])
+        for name in ("age_low", "age_high", "weights")
+    )
+    ages = np.asarray(grid)
+    inside = (ages >= low[:, None] - 2.0) & (ages <= high[:, None] + 2.0)
+    levels = (0.5 - coverage / 2, 0.5 + coverage / 2)
+    plain = (IntervalRow(speech=1.0, low=levels[0], high=levels[1]),)
+
+    def surprise(log_temperature: float) -> float:
+        card = AgeCard(grid=grid, temperature=float(np.exp(log_temperature)), interval=plain)
+        mass = (card.distribution(logits) * inside).sum(1)
+        return float(-(weights * np.log(mass + 1e-9)).sum())
+
+    temperature = float(np.exp(minimize_scalar(surprise, bounds=(-1.5, 2.0), method="bounded").x))
+    card = AgeCard(grid=grid, temperature=temperature, interval=plain, coverage=coverage)
+    means = card.distribution(logits) @ ages
+    middle = (low + high) / 2
+
+    def absolute_error(line: Array) -> float:
+        return float((weights * np.abs(line[0] * means + line[1] - middle)).sum())
+
+    line = minimize(absolute_error, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    rows = []
+    for part, mask in zip(scored, known, strict=True):
+        probabilities = card.distribution(part.age[mask])
+        lower, upper = (card.quantile(probabilities, level) for level in levels)
+        points = _band_points(part.age_low[mask], part.age_high[mask])
+        misses = np.maximum(lower[:, None] - points, points - upper[:, None]).ravel()
+        margin = _weighted_quantile(misses, np.repeat(part.weights[mask], _BAND_POINTS), coverage)
+        rows.append(IntervalRow(speech=part.speech, low=levels[0], high=levels[1], margin=margin))
+    return AgeCard(
+        grid=grid,
+        temperature=temperature,
+        coverage=coverage,
+        interval=tuple(rows),
+        scale=float(np.clip(line[0], 0.2, 5.0)),
+        shift=float(line[1]),
+    )
+
+
+def calibrate_embedding(
+    embeddings: NDArray[np.float32], recordings: NDArray[np.int64], speakers: NDArray[np.int64]
+) -> EmbeddingCard:
+    """Choose the distance that best parts windows of one recording from those of other speakers.
+
+    Args:
+        embeddings: (n, E) of windows, unit length.
+        recordings, speakers: (n,) numbers.
+    """
+    distance = 1 - embeddings @ embeddings.T
+    above = np.triu(np.ones(distance.shape, dtype=bool), 1)
+    same = np.sort(distance[above & (recordings[:, None] == recordings[None, :])])
+    other = np.sort(distance[above & (speakers[:, None] != speakers[None, :])])
+    candidates = np.linspace(0.05, 0.95, 91)
+    missed = 1 - np.searchsorted(same, candidates) / len(same)
+    joined = np.searchsorted(other, candidates) / len(other)
+    return EmbeddingCard(size=embeddings.shape[1], threshold=float(candidates[np.argmin(missed + joined)]))

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from voice_toys import FEATURES, MAN, RATE, WOMAN, say, silence, wav
+from voxtrait.audio import load_audio
+from voxtrait.augment import AugmentSettings
+from voxtrait.corpora import check_manifest
+from voxtrait.errors import CorpusError
+from voxtrait.features import build_features
+from voxtrait.speech import SpeechDetector
+from voxtrait.training.feature_cache import FeaturePlan, build_feature_cache, read_noises
+from voxtrait.training.speech_cache import SpeechCache, build_speech_cache
+
+QUIET = AugmentSettings(room=0, babble=0, codec=0, telephone=0, equaliser=1, noise=1, clip=0)
+NOISE = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("corpus")
+
+
+@pytest.fixture(scope="module")
+def manifest(home: Path) -> pl.DataFrame:
+    """Three voices, a silence, a text, a file that is not there; in no order."""
+    files = {
+        "b.wav": wav(np.concatenate([silence(0.5), say(voice=WOMAN), silence(0.7)])),
+        "a.wav": wav(say(voice=MAN)),
+        "long.wav": wav(np.tile(say(voice=MAN), 12)),
+        "silence.wav": wav(silence(2)),
+        "text.wav": b"this is not a recording, although it has the name of one",
+    }
+    for name, content in files.items():
+        (home / name).write_bytes(content)
+    paths = [str(home / name) for name in (*files, "none.wav")]
+    table = pl.DataFrame(
+        {
+            "path": paths,
+            "speaker": ["w", "m", "m", "x", "y", "z"],
+            "gender": ["female", "male", "male", "male", "female", "male"],
+            "split": ["train", "test", "test", "train", "train", "train"],
+        }
+    )
+    return check_manifest(table, "made up")
+
+
+@pytest.fixture(scope="module")
+def speech(manifest: pl.DataFrame, home: Path) -> SpeechCache:
+    return build_speech_cache(manifest, home / "cache", workers=2)
+
+
+def test_the_cache_holds_the_speech_of_each_recording(speech: SpeechCache, home: Path) -> None:
+    assert speech.manifest["path"].to_list() == [str(home / name) for name in ("a.wav", "b.wav", "long.wav")]
+    assert speech.manifest["speaker"].to_list() == ["m", "w", "m"]
+    detector = SpeechDetector()
+    for row, path in enumerate(speech.manifest["path"]):
+        samples = load_audio(path)
+        assert speech.manifest["duration"][row] == pytest.approx(samples.size / RATE)
+        expected = np.concatenate([samples[start:end] for start, end in detector.spans(samples)])
+        found = speech.samples(row)
+        assert found.size == speech.sizes()[row] == min(expected.size, 30 * RATE)
+        np.testing.assert_allclose(found, expected[: found.size], atol=2e-5)
+
+
+def test_what_is_skipped_says_why(speech: SpeechCache, home: Path) -> None:
+    assert speech.skipped == {
+        str(home / "silence.wav"): "no_speech",
+        str(home / "text.wav"): "not_audio",
+        str(home / "none.wav"): "not_found",
+    }
+
+
+def test_a_cache_that_is_there_is_used_and_takes_new_labels(
+    speech: SpeechCache, manifest: pl.DataFrame, home: Path
+) -> None:
+    written = speech.file.stat().st_mtime_ns
+    shuffled = manifest.reverse().with_columns(gender=pl.lit("other"))
+    again = build_speech_cache(shuffled, home / "cache", workers=1)
+    assert again.file == speech.file
+    assert again.file.stat().st_mtime_ns == written
+    assert again.manifest["gender"].to_list() == ["other"] * 3
+    np.testing.assert_array_equal(again.offsets, speech.offsets)
+
+
+def test_a_cache_that_was_never_finished_is_made_again(manifest: pl.DataFrame, tmp_path: Path) -> None:
+    one = manifest.filter(pl.col("path").str.ends_with("a.wav"))
+    first = build_speech_cache(one, tmp_path, workers=1)
+    content = first.file.read_bytes()
+    (first.file.parent / "index.json").unlink()
+    first.file.write_bytes(content[:100])
+    assert build_speech_cache(one, tmp_path, workers=1).file.read_bytes() == content
+
+
+def test_no_speech_at_all_is_refused(manifest: pl.DataFrame, tmp_path: Path) -> None:
+    silent = manifest.filter(pl.col("path").str.contains("silence|text"))
+    for _ in range(2):
+        with pytest.raises(CorpusError) as caught:
+            build_speech_cache(silent, tmp_path, workers=1)
+        assert caught.value.code == "corpus_empty"
+
+
+def test_a_recording_in_two_rows_is_refused(manifest: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"b\.wav"):
+        build_speech_cache(pl.concat([manifest, manifest[:1]]), tmp_path, workers=1)
+
+
+@pytest.fixture(scope="module")
+def plan(home: Path) -> FeaturePlan:
+    (home / "noise.wav").write_bytes(wav(NOISE))
+    return FeaturePlan("mel-voice", FEATURES, QUIET, 3, (str(home / "noise.wav"),), seed=5)
+
+
+def test_features_of_every_version(speech: SpeechCache, plan: FeaturePlan, home: Path) -> None:
+    cache = build_feature_cache(speech, plan, home / "cache", workers=2)
+    extractor = build_features(plan.name, plan.config)
+    assert cache.size == 44
+    clean, one, two = cache.open()
+    for row in range(len(speech)):
+        expected = extractor.extract(speech.samples(row))
+        expected[:, :40] = np.log(expected[:, :40] + 1e-10)
+        place = slice(cache.offsets[row], cache.offsets[row + 1])
+        np.testing.assert_allclose(clean[place], expected, rtol=1e-3, atol=1e-3)
+        assert np.abs(one[place] - clean[place]).mean() > 0.1
+        assert np.abs(one[place] - two[place]).mean() > 0.1
+    assert np.isfinite(one).all()
+    assert np.isfinite(two).all()
+
+
+def test_features_that_are_there_are_kept_and_others_are_the_same(
+    speech: SpeechCache, plan: FeaturePlan, home: Path, tmp_path: Path
+) -> None:
+    cache = build_feature_cache(speech, plan, home / "cache", workers=1)
+    more = build_feature_cache(speech, replace(plan, versions=4), home / "cache", workers=1)
+    assert more.files[:3] == cache.files
+    other_seed = build_feature_cache(speech, replace(plan, versions=2, seed=6), home / "cache", workers=1)
+    assert other_seed.files[0] == cache.files[0]
+    assert other_seed.files[1] != cache.files[1]
+    elsewhere = build_feature_cache(speech, plan, tmp_path, workers=1)
+    for one, other in zip(cache.open(), elsewhere.open(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_silent_noises_are_left_out(home: Path, plan: FeaturePlan, manifest: pl.DataFrame) -> None:
+    noises = read_noises((*plan.noises, str(home / "silence.wav")))
+    assert [noise.size for noise in noises] == [RATE]
