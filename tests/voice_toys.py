@@ -35,6 +35,7 @@ FEATURES: dict[str, int | float | str | bool] = {"n_fft": 400, "hop": 160, "n_me
 SIZE = 44
 GRID = (10.0, 25.0, 40.0, 60.0, 80.0)
 DATA = Path(os.environ.get("VOXTRAIT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHAPES: dict[str, tuple[int, ...]] = {"gender": (), "age": (len(GRID),), "embedding": (3,)}
 
 Samples = NDArray[np.float32]
 
@@ -66,7 +67,7 @@ def wav(samples: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def pitch_model() -> bytes:
+def pitch_model(outputs: tuple[str, ...] = ("gender", "age", "embedding")) -> bytes:
     """Return a model of the mean pitch track over the valid frames, whatever padding follows them.
 
     gender = 20 * pitch (octaves from 160 Hz, times voicing), age logits from the same, embedding
@@ -84,12 +85,15 @@ def pitch_model() -> bytes:
         helper.make_node("Cast", ["lengths"], ["counts"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["counts", "one"], ["divisor"]),
         helper.make_node("Div", ["sum", "divisor"], ["mean"]),
-        helper.make_node("MatMul", ["mean", "w_gender"], ["logit"]),
-        helper.make_node("Squeeze", ["logit", "one"], ["gender"]),
-        helper.make_node("MatMul", ["mean", "w_age"], ["age"]),
-        helper.make_node("MatMul", ["mean", "w_embedding"], ["embedding"]),
     ]
-    tensors = [numpy_helper.from_array(matrix, f"w_{name}") for name, matrix in weights.items()]
+    for name in outputs:
+        target = "column" if name == "gender" else name
+        nodes.append(helper.make_node("MatMul", ["mean", f"w_{name}"], [target]))
+    if "gender" in outputs:
+        nodes.append(helper.make_node("Squeeze", ["column", "one"], ["gender"]))
+    tensors = [
+        numpy_helper.from_array(matrix, f"w_{name}") for name, matrix in weights.items() if name in outputs
+    ]
     tensors.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -99,11 +103,7 @@ def pitch_model() -> bytes:
             value("features", TensorProto.FLOAT, ["B", "T", SIZE]),
             value("lengths", TensorProto.INT64, ["B"]),
         ],
-        [
-            value("gender", TensorProto.FLOAT, ["B"]),
-            value("age", TensorProto.FLOAT, ["B", len(GRID)]),
-            value("embedding", TensorProto.FLOAT, ["B", 3]),
-        ],
+        [value(name, TensorProto.FLOAT, ["B", *SHAPES[name]]) for name in outputs],
         tensors,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -132,5 +132,10 @@ def pitch_card(**changes: Any) -> Card:
 
 @cache
 def pitch_bundle() -> ModelBundle:
-    model = pitch_model()
-    return ModelBundle(pitch_card().sealed(model), model)
+    return bundle_of(pitch_card())
+
+
+def bundle_of(card: Card) -> ModelBundle:
+    """Return a card's bundle: its model gives what the card has a section for."""
+    model = pitch_model(tuple(name for name in SHAPES if getattr(card, name) is not None))
+    return ModelBundle(card.sealed(model), model)

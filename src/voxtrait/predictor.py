@@ -78,7 +78,7 @@ class Predictor:
         self._threads = threads or usable_cores()
         self._extractor = build_features(card.features.name, card.features.config)
         self._detector = SpeechDetector()
-        self._judge = Judge(self.bundle, threads=1)
+        self._judge = Judge(self.bundle, threads=1, width=self._extractor.size)
 
     def predict(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.bundle import ModelBundle
+from voxtrait.errors import BundleError
 from voxtrait.labels import AGE_GROUPS, MAX_AGE
 from voxtrait.listening import FeatureWindow
 from voxtrait.results import AgeEstimate, GenderEstimate
@@ -66,26 +67,43 @@ class Judge:
     Args:
         bundle: the model.
         threads: of ONNX Runtime.
+        width: values in a frame of the features that it will be given; None leaves it unchecked.
+
+    Raises:
+        BundleError: ``bundle_features`` if the model reads frames of another width, or what
+            `ModelBundle.session` raises.
     """
 
-    def __init__(self, bundle: ModelBundle, threads: int) -> None:
+    def __init__(self, bundle: ModelBundle, threads: int, width: int | None = None) -> None:
         self._card = bundle.card
         self._session = bundle.session(threads)
+        wanted = next(port.shape[2] for port in self._session.get_inputs() if port.name == "features")
+        if width is not None and isinstance(wanted, int) and wanted != width:
+            raise BundleError(
+                "bundle_features",
+                f"The features of {bundle.title} have {width} values a frame, but its model reads {wanted}.",
+            )
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def score(self, windows: Sequence[FeatureWindow]) -> list[WindowScore]:
-        """Run the model on a batch of windows of any lengths."""
+        """Run the model on a batch of windows of any lengths.
+
+        Raises:
+            BundleError: ``bundle_corrupt`` if the model fails on them.
+        """
         lengths = np.array([len(window.frames) for window in windows], dtype=np.int64)
         features = np.zeros((len(windows), int(lengths.max()), windows[0].frames.shape[1]), np.float32)
         for place, window in zip(features, windows, strict=True):
             place[: len(window.frames)] = window.frames
-        results = dict(
-            zip(
-                self._outputs,
-                self._session.run(None, {"features": features, "lengths": lengths}),
-                strict=True,
-            )
-        )
+        try:
+            outputs = self._session.run(None, {"features": features, "lengths": lengths})
+        # The runtime's errors have no common base but Exception.
+        except Exception as error:
+            reason = " ".join(ascii(str(error))[1:-1].split())[:200]
+            raise BundleError(
+                "bundle_corrupt", f"The model of {self._card.title} fails on {features.shape}: {reason}"
+            ) from error
+        results = dict(zip(self._outputs, outputs, strict=True))
         count = len(windows)
         gender = results.get("gender", np.zeros(count, np.float32))
         age = results.get("age", np.zeros((count, 0), np.float32))

@@ -14,17 +14,17 @@ __all__ = ["abandon_output", "complain", "flush_output", "report_fault", "say"]
 _DEBUG = "VOXTRAIT_DEBUG"
 
 
-def say(line: str) -> None:
-    """Print a line on stderr."""
+def say(text: str) -> None:
+    """Print lines on stderr."""
     # Without a stderr there is nobody to tell.
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(printable(line), file=sys.stderr, flush=True)
+            print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr, flush=True)
 
 
 def complain(message: str, code: str | None = None) -> None:
-    """Say what went wrong."""
-    say(f"error[{code}]: {message}" if code else message)
+    """Say in one line what went wrong."""
+    say(printable(f"error[{code}]: {message}" if code else message))
 
 
 def report_fault(error: Exception) -> None:

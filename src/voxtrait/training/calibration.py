@@ -100,12 +100,22 @@ def _band_points(low: Array, high: Array) -> Array:
     return np.asarray(low[:, None] + width[:, None] * share[None, :])
 
 
+def _least_absolute_line(means: Array, ages: Array, weights: Array) -> tuple[float, float]:
+    """Return scale and shift that make the mean absolute error of ``scale * means + shift`` least."""
+    best = (np.inf, 1.0, 0.0)
+    for scale in np.linspace(0.5, 2.0, 61).tolist():
+        shift = _weighted_quantile(ages - scale * means, weights, 0.5)
+        error = float((weights * np.abs(scale * means + shift - ages)).sum())
+        best = min(best, (error, scale, shift))
+    return best[1], float(np.clip(best[2], -100, 100))
+
+
 def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: float) -> AgeCard:
     """Fit temperature, the line from mean to years, and the conformal margin of each amount of speech.
 
     Margins are split-conformal on quantiles of the predicted distribution (Romano et al. 2019).
     """
-    from scipy.optimize import minimize, minimize_scalar
+    from scipy.optimize import minimize_scalar
 
     known = [~np.isnan(part.age_low) for part in scored]
     logits = np.concatenate([part.age[mask] for part, mask in zip(scored, known, strict=True)])
@@ -128,10 +138,7 @@ def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: f
     means = card.distribution(logits) @ ages
     middle = (low + high) / 2
 
-    def absolute_error(line: Array) -> float:
-        return float((weights * np.abs(line[0] * means + line[1] - middle)).sum())
-
-    line = minimize(absolute_error, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    scale, shift = _least_absolute_line(means, middle, weights)
     rows = []
     for part, mask in zip(scored, known, strict=True):
         probabilities = card.distribution(part.age[mask])
@@ -145,8 +152,8 @@ def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: f
         temperature=temperature,
         coverage=coverage,
         interval=tuple(rows),
-        scale=float(np.clip(line[0], 0.2, 5.0)),
-        shift=float(line[1]),
+        scale=scale,
+        shift=shift,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 import voxtrait
 from voxtrait.bundle import (
@@ -26,6 +27,9 @@ from voxtrait.bundle import (
     TrainingSummary,
     save_bundle,
 )
+from voxtrait.errors import RecipeError
+from voxtrait.features import build_features
+from voxtrait.systems import SYSTEMS
 from voxtrait.systems.base import EMBEDDING_SIZE, BaseConfig, BaseNetwork
 from voxtrait.training.export import export_onnx
 from voxtrait.training.fit_card import fit_cards
@@ -52,6 +56,8 @@ def train(
         RecipeError, CorpusError, MissingExtraError: before anything is trained.
     """
     recipe = load_recipe(recipe_file, overrides)
+    config = _network_config(recipe)
+    build_features(recipe.features.name, recipe.features.config)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder.parent / "cache"
@@ -66,7 +72,7 @@ def train(
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         tell(f"voxtrait {voxtrait.__version__}, torch {torch.__version__}, seed {recipe.seed}")
         prepared = prepare(recipe, cache, tell)
-        network = _train(recipe, prepared, cache, tell)
+        network = _train(recipe, config, prepared, cache, tell)
         torch.save(network.state_dict(), folder / "network.pt")
         bundle = make_bundle(recipe, prepared, network, tell)
         save_bundle(folder / "bundle", bundle.card, bundle.model)
@@ -74,10 +80,26 @@ def train(
     return folder / "bundle"
 
 
-def _train(recipe: Recipe, prepared: Prepared, cache: Path, say: Callable[[str], None]) -> BaseNetwork:
+def _network_config(recipe: Recipe) -> BaseConfig:
+    """Return the network's settings, checked before hours are spent on anything else."""
+    if recipe.system not in SYSTEMS:
+        raise RecipeError(
+            "recipe_field", f"system: there is no system {recipe.system!r}; there are {', '.join(SYSTEMS)}."
+        )
+    try:
+        return BaseConfig.model_validate(recipe.network)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RecipeError("recipe_field", f"network.{key}: {first['msg']}.") from error
+
+
+def _train(
+    recipe: Recipe, config: BaseConfig, prepared: Prepared, cache: Path, say: Callable[[str], None]
+) -> BaseNetwork:
     settings = recipe.train
     torch.manual_seed(recipe.seed)
-    network = BaseNetwork(BaseConfig.model_validate(recipe.network))
+    network = BaseNetwork(config)
     shortest, longest = (round(seconds * 100) for seconds in settings.crop)
     mels = prepared.plan.config["n_mels"]
     data = TrainingSet(
