@@ -26,8 +26,11 @@ check: $(ALL)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Needs the labelled speech in ../shared/data. Accuracy takes a quarter of an hour.
 bench: $(ALL)
-	set -e; for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program; done
+	$(BIN)/python benchmarks/accuracy.py recipes/base.yaml voxtrait-base
+	$(BIN)/python benchmarks/baselines.py recipes/base.yaml
+	$(BIN)/python benchmarks/speed.py --ten-hours
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

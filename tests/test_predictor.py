@@ -4,7 +4,7 @@ import io
 import json
 import threading
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -278,10 +278,11 @@ def test_a_model_that_fails() -> None:
     model.graph.node[1].input[0] = "short"
     content = bytes(model.SerializeToString())
     predictor = Predictor(ModelBundle(pitch_card().sealed(content), content))
-    for run in (
-        lambda: predictor.predict(say(), rate=RATE),
-        lambda: list(predictor.predict_many([wav(say())])),
-    ):
+    runs: list[Callable[[bytes], object]] = [
+        predictor.predict,
+        lambda recording: list(predictor.predict_many([recording])),
+    ]
+    for run in runs:
         with pytest.raises(BundleError, match=r"pitch 0\.1 fails") as caught:
             run(wav(say()))
         assert caught.value.code == "bundle_corrupt"

@@ -36,6 +36,14 @@ def test_the_same_spans_whatever_the_blocks(talk: Array, sizes: list[int]) -> No
     assert in_blocks(talk, sizes) == whole
 
 
+@pytest.mark.parametrize("gain", [0.3, 0.05, 0.02])
+def test_quiet_speech_is_found_too(talk: Array, gain: float) -> None:
+    quiet = talk * np.float32(gain)
+    found, expected = DETECTOR.spans(quiet), DETECTOR.spans(talk)
+    assert sum(s.size for s in found) == pytest.approx(sum(s.size for s in expected), rel=0.1)
+    assert in_blocks(quiet, [100, 4000, 0, 7]) == found
+
+
 def test_speech_is_found_where_it_is(talk: Array) -> None:
     spans = DETECTOR.spans(talk)
     marked = np.zeros(talk.size, bool)

@@ -17,6 +17,10 @@ FRAME: Final = 512
 _CONTEXT: Final = 64
 #: Frames a call (16 s): enough to hide the cost of a call, little enough to stay in the cache.
 _MAX_FRAMES: Final = 512
+#: Recordings whose loudest sample so far is below this are raised to it, at most so many times: the
+#: detector is deaf to quiet speech.
+_QUIET: Final = 0.05
+_MOST_GAIN: Final = 10.0
 _MODEL: Final = Path(__file__).parent.parent / "weights" / "silero-vad" / "model.onnx"
 
 
@@ -60,6 +64,7 @@ class SpeechStream:
         self._context = np.zeros(_CONTEXT, dtype=np.float32)
         self._rest = np.zeros(0, dtype=np.float32)
         self._seen = 0
+        self._peak = _QUIET / _MOST_GAIN
 
     @property
     def settled(self) -> int:
@@ -89,7 +94,7 @@ class SpeechStream:
     def _detect(self, samples: NDArray[np.float32]) -> list[Span]:
         spans = []
         for first in range(0, samples.size, FRAME * _MAX_FRAMES):
-            frames = samples[first : first + FRAME * _MAX_FRAMES].reshape(-1, FRAME)
+            frames = self._raised(samples[first : first + FRAME * _MAX_FRAMES].reshape(-1, FRAME))
             contexts = np.concatenate([self._context[None], frames[:-1, -_CONTEXT:]])
             self._context = frames[-1, -_CONTEXT:].copy()
             probabilities, self._hidden, self._cell = self._session.run(
@@ -102,3 +107,11 @@ class SpeechStream:
             )
             spans += self._spans(self._finder.feed(probabilities.reshape(-1)))
         return spans
+
+    def _raised(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raise quiet frames, shape (n, FRAME), by what is known of the level up to each of them."""
+        peaks = np.maximum.accumulate(np.maximum(np.abs(frames).max(axis=1), self._peak))
+        self._peak = float(peaks[-1])
+        if peaks[0] >= _QUIET:
+            return frames
+        return np.asarray(frames * np.maximum(_QUIET / peaks, 1.0)[:, None], dtype=np.float32)
