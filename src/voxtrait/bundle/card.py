@@ -168,8 +168,8 @@ class AgeCard(_Section):
     interval: tuple[IntervalRow, ...] = Field(
         min_length=1, max_length=100, description="Rows in ascending order of speech."
     )
-    scale: float = Field(default=1.0, gt=0, le=100, description="years = scale * mean + shift.")
-    shift: float = Field(default=0.0, ge=-100, le=100, description="years = scale * mean + shift.")
+    scale: float = Field(default=1.0, gt=0, le=100, description="Age meant = scale * grid + shift.")
+    shift: float = Field(default=0.0, ge=-100, le=100, description="Age meant = scale * grid + shift.")
 
     @model_validator(mode="after")
     def _sorted(self) -> Self:
@@ -198,7 +198,7 @@ class AgeCard(_Section):
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
         masses = self._over_grid(probabilities)
-        years = self.scale * (masses @ np.asarray(self.grid)) + self.shift
+        years = masses @ self._ages()
         low, high, margin = (
             _at_speech(self.interval, [getattr(row, name) for row in self.interval], speech)
             for name in ("low", "high", "margin")
@@ -219,7 +219,7 @@ class AgeCard(_Section):
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
         masses = self._over_grid(probabilities)
-        grid = np.asarray(self.grid)
+        grid = self._ages()
         middles = (grid[:-1] + grid[1:]) / 2
         edges = np.concatenate(([2 * grid[0] - middles[0]], middles, [2 * grid[-1] - middles[-1]]))
         below = np.zeros((len(masses), len(edges)))
@@ -239,9 +239,13 @@ class AgeCard(_Section):
         """
         names = list(AGE_GROUPS)
         member = np.zeros((len(self.grid), len(names)))
-        for row, age in enumerate(self.grid):
+        for row, age in enumerate(self._ages().tolist()):
             member[row, names.index(group_of(age))] = 1
         return np.asarray(self._over_grid(probabilities) @ member)
+
+    def _ages(self) -> Floats:
+        """Return the ages (len(grid),) that the grid stands for after calibration."""
+        return self.scale * np.asarray(self.grid) + self.shift
 
     def _over_grid(self, values: ArrayLike) -> Floats:
         array = _finite("age", values)

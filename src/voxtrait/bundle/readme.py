@@ -89,8 +89,8 @@ def _misuse() -> str:
     return (
         "Decisions about a person (access, price, hiring, policing, proof of age), guessing the identity of "
         "trans or non-binary people, or any use in which a single wrong answer harms somebody. It is made "
-        "for statistics over many recordings, for labels that people check, and for products that can do with "
-        "`unsure`."
+        "for statistics over many recordings, for labels that people check, and for products that can do "
+        "with `unsure`."
     )
 
 

@@ -110,35 +110,43 @@ def _least_absolute_line(means: Array, ages: Array, weights: Array) -> tuple[flo
     return best[1], float(np.clip(best[2], -100, 100))
 
 
+def _best_temperature(
+    card: AgeCard, logits: NDArray[np.float32], low: Array, high: Array, weights: Array
+) -> float:
+    """Return the temperature that gives the labelled intervals the most probability."""
+    from scipy.optimize import minimize_scalar
+
+    ages = card.scale * np.asarray(card.grid) + card.shift
+    inside = (ages >= low[:, None] - 2.0) & (ages <= high[:, None] + 2.0)
+
+    def surprise(log_temperature: float) -> float:
+        tried = card.model_copy(update={"temperature": float(np.exp(log_temperature))})
+        mass = (tried.distribution(logits) * inside).sum(1)
+        return float(-(weights * np.log(mass + 1e-9)).sum())
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-1.5, 2.0), method="bounded").x))
+
+
 def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: float) -> AgeCard:
     """Fit temperature, the line from mean to years, and the conformal margin of each amount of speech.
 
     Margins are split-conformal on quantiles of the predicted distribution (Romano et al. 2019).
     """
-    from scipy.optimize import minimize_scalar
-
     known = [~np.isnan(part.age_low) for part in scored]
     logits = np.concatenate([part.age[mask] for part, mask in zip(scored, known, strict=True)])
     low, high, weights = (
         np.concatenate([getattr(part, name)[mask] for part, mask in zip(scored, known, strict=True)])
         for name in ("age_low", "age_high", "weights")
     )
-    ages = np.asarray(grid)
-    inside = (ages >= low[:, None] - 2.0) & (ages <= high[:, None] + 2.0)
     levels = (0.5 - coverage / 2, 0.5 + coverage / 2)
     plain = (IntervalRow(speech=1.0, low=levels[0], high=levels[1]),)
-
-    def surprise(log_temperature: float) -> float:
-        card = AgeCard(grid=grid, temperature=float(np.exp(log_temperature)), interval=plain)
-        mass = (card.distribution(logits) * inside).sum(1)
-        return float(-(weights * np.log(mass + 1e-9)).sum())
-
-    temperature = float(np.exp(minimize_scalar(surprise, bounds=(-1.5, 2.0), method="bounded").x))
-    card = AgeCard(grid=grid, temperature=temperature, interval=plain, coverage=coverage)
-    means = card.distribution(logits) @ ages
-    middle = (low + high) / 2
-
-    scale, shift = _least_absolute_line(means, middle, weights)
+    card = AgeCard(grid=grid, interval=plain, coverage=coverage)
+    for _ in range(2):  # each depends a little on the other
+        means = card.distribution(logits) @ np.asarray(grid)
+        scale, shift = _least_absolute_line(means, (low + high) / 2, weights)
+        card = card.model_copy(update={"scale": scale, "shift": shift})
+        temperature = _best_temperature(card, logits, low, high, weights)
+        card = card.model_copy(update={"temperature": temperature})
     rows = []
     for part, mask in zip(scored, known, strict=True):
         probabilities = card.distribution(part.age[mask])
@@ -147,14 +155,7 @@ def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: f
         misses = np.maximum(lower[:, None] - points, points - upper[:, None]).ravel()
         margin = _weighted_quantile(misses, np.repeat(part.weights[mask], _BAND_POINTS), coverage)
         rows.append(IntervalRow(speech=part.speech, low=levels[0], high=levels[1], margin=margin))
-    return AgeCard(
-        grid=grid,
-        temperature=temperature,
-        coverage=coverage,
-        interval=tuple(rows),
-        scale=scale,
-        shift=shift,
-    )
+    return card.model_copy(update={"interval": tuple(rows)})
 
 
 def calibrate_embedding(

@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from voxtrait.training.speech_cache import SpeechCache
 __all__ = ["FeatureCache", "FeaturePlan", "build_feature_cache", "read_noises"]
 
 _CHUNK = 48
+#: Goes up when features or conditions change, so that an older cache is not taken for a new one.
+_VERSION = "2"
 _BABBLE_VOICES = 200
 
 
@@ -75,6 +78,7 @@ def build_feature_cache(speech: SpeechCache, plan: FeaturePlan, folder: Path, wo
             "noises": plan.noises if version else None,
             "seed": plan.seed if version else None,
             "versions": version,
+            "code": _VERSION,
             "speech": str(speech.file),
         }
         key = sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -98,7 +102,8 @@ def _fill(
     size = build_features(plan.name, plan.config).size
     shape = (int(offsets[-1]), size)
     array = np.lib.format.open_memmap(partial, "w+", dtype=np.float16, shape=shape)
-    with ProcessPoolExecutor(workers, initializer=_prepare, initargs=(speech, plan)) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(speech, plan)) as pool:
         chunks = [range(i, min(i + _CHUNK, len(speech))) for i in range(0, len(speech), _CHUNK)]
         for rows, parts in zip(chunks, pool.map(_features_of, chunks, [version] * len(chunks)), strict=True):
             for row, part in zip(rows, parts, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE, load_audio
 from voxtrait.errors import AudioError, CorpusError
-from voxtrait.speech import SpeechDetector
+from voxtrait.speech import SpeechDetector, SpeechSettings
 
 __all__ = ["SpeechCache", "build_speech_cache"]
 
 _CHUNK = 64
+#: Goes up when decoding or detection changes, so that an older cache is not taken for a new one.
+_VERSION = "2"
 #: Longer recordings add cost, not speakers.
 _MAX_SECONDS = 30
 
@@ -85,7 +88,8 @@ def build_speech_cache(manifest: pl.DataFrame, folder: Path, workers: int) -> Sp
     if manifest["path"].is_duplicated().any():
         twice = manifest.filter(pl.col("path").is_duplicated())["path"][0]
         raise CorpusError("corpus_columns", f"Two rows of the manifest are the same recording: {twice}.")
-    key = sha256("\n".join(sorted(manifest["path"])).encode()).hexdigest()[:16]
+    about = "\n".join([_VERSION, str(SpeechSettings()), *sorted(manifest["path"])])
+    key = sha256(about.encode()).hexdigest()[:16]
     home = folder / f"speech-{key}"
     index_file, samples_file = home / "index.json", home / "speech.int16"
     if not index_file.is_file():
@@ -124,6 +128,7 @@ def _fill(manifest: pl.DataFrame, samples_file: Path, index_file: Path, workers:
 
 def _in_parallel(paths: list[str], workers: int) -> Iterator[tuple[NDArray[np.int16], float] | str]:
     chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
-    with ProcessPoolExecutor(workers) as pool:
+    # Spawned, not forked: a fork of a process with threads may inherit a lock that nobody opens.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for results in pool.map(_speech_of_all, chunks):
             yield from results
