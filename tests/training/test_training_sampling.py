@@ -128,3 +128,16 @@ def test_labels_of_a_manifest() -> None:
     np.testing.assert_array_equal(labels.gender_weight, [2, 1, 1, 1, 1])
     np.testing.assert_array_equal(labels.age_weight, [1, 2, 1, 2, 1])
     assert set(Labels.of(manifest, 0.0).gender_weight) == {1}
+
+
+def test_masks_blank_out_bands_and_moments_but_never_everything(cache: FeatureCache) -> None:
+    sampler = CropSampler(cache, MELS, (16, 16), batch=1)
+    share = []
+    for seed in range(60):
+        (batch,) = sampler.epoch(np.array([1]), np.random.default_rng(seed), clean=0.5, masked=1.0)
+        (plain,) = sampler.epoch(np.array([1]), np.random.default_rng(seed), clean=0.5, masked=0.0)
+        kept = batch.features != 0
+        np.testing.assert_array_equal(batch.features[kept], plain.features[kept])
+        share.append(kept[0, :, 0].mean())
+    assert 0.6 < np.mean(share) < 1
+    assert min(share) >= 0.5

@@ -106,8 +106,18 @@ def train_network(
     settings: TrainSection,
     seed: int,
     report: Callable[[EpochReport], None],
+    keep: Callable[[BaseNetwork], None],
 ) -> BaseNetwork:
-    """Train and return the averaged network of the epoch with the least validation loss."""
+    """Train and return the averaged network of the epoch with the least validation loss.
+
+    Args:
+        network: where training starts.
+        data: what it draws from.
+        settings: the optimisation.
+        seed: of crops and dropout.
+        report: told each epoch's figures.
+        keep: given the best network each time there is a better one, so that a kill loses little.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
     rng = np.random.default_rng(seed)
@@ -122,7 +132,8 @@ def train_network(
         started = time.monotonic()
         network.train()
         train_losses = []
-        for batch in data.sampler.epoch(data.epoch_rows(settings.clips, rng), rng, settings.clean):
+        rows = data.epoch_rows(settings.clips, rng)
+        for batch in data.sampler.epoch(rows, rng, settings.clean, settings.masked):
             optimiser.zero_grad(set_to_none=True)
             loss = losses(_run(network, batch), batch.rows)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -138,6 +149,7 @@ def train_network(
         since += 1
         if result.loss < best_loss:
             best, best_loss, since = copy.deepcopy(averaged), result.loss, 0
+            keep(best)
         if since >= settings.patience:
             break
     return best

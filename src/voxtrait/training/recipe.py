@@ -74,6 +74,7 @@ class TrainSection(_Section):
     clips: int = Field(2, ge=1, description="crops a speaker and epoch, at most one a recording")
     crop: tuple[float, float] = Field((1.5, 4.5), description="shortest and longest crop in seconds")
     clean: float = Field(0.25, ge=0, le=1, description="share of crops without augmentation")
+    masked: float = Field(0.0, ge=0, le=1, description="share of crops with bands and moments blanked out")
     rate: float = Field(1e-3, gt=0, description="learning rate of new layers")
     encoder_rate: float = Field(2e-4, ge=0, description="learning rate of pretrained layers")
     weight_decay: float = Field(1e-4, ge=0)

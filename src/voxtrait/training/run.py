@@ -72,8 +72,7 @@ def train(
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         tell(f"voxtrait {voxtrait.__version__}, torch {torch.__version__}, seed {recipe.seed}")
         prepared = prepare(recipe, cache, tell)
-        network = _train(recipe, config, prepared, cache, tell)
-        torch.save(network.state_dict(), folder / "network.pt")
+        network = _train(recipe, config, prepared, folder, tell)
         bundle = make_bundle(recipe, prepared, network, tell)
         save_bundle(folder / "bundle", bundle.card, bundle.model)
         tell(f"{bundle.title}: {len(bundle.model) / 1e6:.2f} MB in {folder / 'bundle'}")
@@ -95,7 +94,7 @@ def _network_config(recipe: Recipe) -> BaseConfig:
 
 
 def _train(
-    recipe: Recipe, config: BaseConfig, prepared: Prepared, cache: Path, say: Callable[[str], None]
+    recipe: Recipe, config: BaseConfig, prepared: Prepared, folder: Path, say: Callable[[str], None]
 ) -> BaseNetwork:
     settings = recipe.train
     torch.manual_seed(recipe.seed)
@@ -108,13 +107,18 @@ def _train(
         prepared.speakers,
         prepared.rows["train"],
         prepared.rows["validation"],
-        teacher_embeddings(prepared, recipe, cache),
+        teacher_embeddings(prepared, recipe, folder.parent / "cache"),
     )
 
     def report(result: EpochReport) -> None:
         say(str(result))
 
-    return train_network(network, data, settings, recipe.seed, report)
+    def keep(best: BaseNetwork) -> None:
+        partial = folder / "network.partial"
+        torch.save(best.state_dict(), partial)
+        partial.replace(folder / "network.pt")
+
+    return train_network(network, data, settings, recipe.seed, report, keep)
 
 
 def make_bundle(

@@ -83,16 +83,22 @@ class CropSampler:
         self._frames = frames
         self._batch = batch
 
-    def epoch(self, rows: NDArray[np.int64], rng: np.random.Generator, clean: float) -> Iterator[Batch]:
+    def epoch(
+        self, rows: NDArray[np.int64], rng: np.random.Generator, clean: float, masked: float = 0.0
+    ) -> Iterator[Batch]:
         """Yield batches of one random crop of each of ``rows``, in random order.
 
-        All crops of a batch have the same aimed length. ``clean`` is the share from version 0.
+        All crops of a batch have the same aimed length. ``clean`` is the share from version 0,
+        ``masked`` the share with bands and moments blanked out.
         """
         rows = rng.permutation(rows)
         for first in range(0, len(rows), self._batch):
             chosen = rows[first : first + self._batch]
             length = int(rng.integers(self._frames[0], self._frames[1] + 1))
             crops = [self._crop(row, length, rng, clean) for row in chosen.tolist()]
+            for crop in crops:
+                if rng.random() < masked:
+                    self._mask(crop, rng)
             yield self._pad(crops, chosen)
 
     def whole(self, rows: NDArray[np.int64], version: int, longest: int) -> Iterator[Batch]:
@@ -110,6 +116,16 @@ class CropSampler:
             version = int(rng.integers(1, len(self._arrays)))
         start = int(rng.integers(0, max(0, size - length) + 1))
         return self._read(row, version, start, length)
+
+    def _mask(self, crop: NDArray[np.float32], rng: np.random.Generator) -> None:
+        """Blank out up to two mel bands and two moments (Park et al. 2019, "SpecAugment")."""
+        for _ in range(2):
+            width = int(rng.integers(0, self._mels // 6 + 1))
+            first = int(rng.integers(0, self._mels - width + 1))
+            crop[:, first : first + width] = 0.0
+            width = int(rng.integers(0, len(crop) // 8 + 1))
+            first = int(rng.integers(0, len(crop) - width + 1))
+            crop[first : first + width] = 0.0
 
     def _read(self, row: int, version: int, start: int, length: int) -> NDArray[np.float32]:
         first = int(self._offsets[row]) + start
