@@ -24,9 +24,11 @@ from voxtrait.training.sampling import Labels
 __all__ = ["FittedCards", "fit_cards"]
 
 #: Seconds of speech that a calibration row is fitted for; a recording counts from 0.8 of it.
-_AMOUNTS = (1.0, 2.0, 4.0, 7.0)
+_AMOUNTS = (1.0, 2.0, 4.0)
 _FEWEST = 60
 _WHOLE = 30.0
+#: Years from which a voice counts for the calibration of gender.
+_ADULT_VOICE = 13
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,12 @@ def _scored(sums: list[_Summed], labels: Labels, prepared: Prepared, amount: flo
     rows = np.array([summed.row for summed in sums])
     speakers = prepared.speakers[rows]
     _, number, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    # A child's voice does not tell a gender: children would only teach doubt about adults.
+    is_child = labels.age_high[rows] < _ADULT_VOICE
     return Scored(
         speech=amount,
         weights=1.0 / counts[number],
-        female=labels.female[rows].astype(np.float64),
+        female=np.where(is_child, np.nan, labels.female[rows].astype(np.float64)),
         age_low=labels.age_low[rows],
         age_high=labels.age_high[rows],
         gender=np.array([summed.gender for summed in sums]),
