@@ -29,10 +29,12 @@ from voxtrait.timeline import build_timeline
 
 __all__ = ["Predictor", "predict"]
 
-#: Windows a run of the model: large enough for the matrix kernels, small enough for the cache.
-_BATCH: Final = 16
+#: Windows that go to the model together.
+_BATCH: Final = 32
 #: Windows waiting for the model; listening pauses beyond, so memory stays flat.
 _QUEUE: Final = 64
+#: Seconds that the model waits for the next window before it runs on those it has.
+_PATIENCE: Final = 0.02
 #: Files being listened to or waiting for an earlier one's answer.
 _AHEAD: Final = 64
 #: A file's windows before every second one is left out, where only its total is asked for.
@@ -242,6 +244,7 @@ class _Listening:
         self._tick = tick
         self._queue: queue.Queue[tuple[_Job, FeatureWindow | None]] = queue.Queue(_QUEUE)
         self._stopped = threading.Event()
+        self._running = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="voxtrait-listen")
 
     def __enter__(self) -> _Listening:
@@ -253,16 +256,23 @@ class _Listening:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, job: _Job) -> None:
+        self._running += 1
         self._pool.submit(self._listen, job)
 
     def take(self, most: int) -> list[tuple[_Job, FeatureWindow | None]]:
-        """Wait for an item and return it with whatever else is there."""
+        """Wait for an item and return it with those that follow closely.
+
+        A model run on many windows costs less for each, so a little patience pays while other
+        recordings are being listened to.
+        """
         items = [self._queue.get()]
+        self._running -= items[-1][1] is None
         while len(items) < most:
             try:
-                items.append(self._queue.get_nowait())
+                items.append(self._queue.get(timeout=_PATIENCE if self._running else 0.0))
             except queue.Empty:
                 break
+            self._running -= items[-1][1] is None
         return items
 
     def _listen(self, job: _Job) -> None:

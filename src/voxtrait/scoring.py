@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from voxtrait.results import AgeEstimate, GenderEstimate
 from voxtrait.speech import Span
 
 __all__ = ["Judge", "Scores", "WindowScore"]
+
+
+#: Windows a run: enough for the matrix kernels, few enough that their lengths differ little.
+_RUN: Final = 8
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,20 @@ class Judge:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def score(self, windows: Sequence[FeatureWindow]) -> list[WindowScore]:
-        """Run the model on a batch of windows of any lengths.
+        """Run the model on windows of any lengths and return their scores in the same order.
 
         Raises:
             BundleError: ``bundle_corrupt`` if the model fails on them.
         """
+        # Windows of like length share a run: what is padded is computed too.
+        order = sorted(range(len(windows)), key=lambda index: len(windows[index].frames))
+        scores: dict[int, WindowScore] = {}
+        for first in range(0, len(order), _RUN):
+            chosen = order[first : first + _RUN]
+            scores.update(zip(chosen, self._run([windows[index] for index in chosen]), strict=True))
+        return [scores[index] for index in range(len(windows))]
+
+    def _run(self, windows: list[FeatureWindow]) -> list[WindowScore]:
         lengths = np.array([len(window.frames) for window in windows], dtype=np.int64)
         features = np.zeros((len(windows), int(lengths.max()), windows[0].frames.shape[1]), np.float32)
         for place, window in zip(features, windows, strict=True):
