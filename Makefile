@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORE := $(VENV)/.core-installed
 ALL := $(VENV)/.all-installed
 
-.PHONY: demo test test-long check bench clean
+.PHONY: demo test test-long check bench benchmark-systems clean
 
 demo: $(CORE)
 	$(BIN)/voxtrait predict examples
@@ -31,6 +31,11 @@ bench: $(ALL)
 	$(BIN)/python benchmarks/accuracy.py recipes/base.yaml voxtrait-base
 	$(BIN)/python benchmarks/baselines.py recipes/base.yaml
 	$(BIN)/python benchmarks/speed.py --ten-hours
+
+# Every system on the Common Voice releases in ../shared/data, three minutes of processor time a task.
+benchmark-systems: $(ALL)
+	$(BIN)/python benchmarks/systems.py ../shared/data --minutes 3
+	$(BIN)/python benchmarks/systems_page.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,8 @@ speed are never changed: they are what is to be learnt.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voxtrait.audio import SAMPLE_RATE
+from voxtrait.preprocess import mu_law
 
 if TYPE_CHECKING:
     from av import AudioStream
@@ -51,6 +53,9 @@ class AugmentSettings(BaseModel):
     telephone: float = Field(0.2, ge=0, le=1, description="share through an 8 kHz telephone line")
     codec: float = Field(0.2, ge=0, le=1, description="share through mp3, opus or aac at a low bit rate")
     clip: float = Field(0.08, ge=0, le=1, description="share overdriven until it clips")
+    gaussian: float = Field(0.0, ge=0, le=1, description="share with Gaussian noise at a ratio within snr")
+    gain: float = Field(0.0, ge=0, le=1, description="share made louder or softer by up to 6 dB")
+    shift: float = Field(0.0, ge=0, le=1, description="share turned round in time by up to half its length")
 
 
 class Augmenter:
@@ -71,6 +76,8 @@ class Augmenter:
         """Return ``samples`` as they might have reached us; same shape."""
         settings = self._settings
         out = samples
+        if settings.shift or settings.gain or settings.gaussian:
+            out = _simple(settings, out, rng)
         if rng.random() < settings.room:
             out = reverberate(out, rng)
         if rng.random() < settings.equaliser:
@@ -88,6 +95,34 @@ class Augmenter:
             name, rates = _CODECS[int(rng.integers(len(_CODECS)))]
             out = codec(out, name, int(rng.choice(rates)))
         return np.asarray(out, dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _simple_steps(settings: AugmentSettings) -> Callable[..., Array]:
+    import audiomentations as am
+
+    low, high = settings.snr
+    steps: Callable[..., Array] = am.Compose(
+        [
+            am.Shift(min_shift=-0.5, max_shift=0.5, rollover=True, p=settings.shift),
+            am.Gain(min_gain_db=-6.0, max_gain_db=6.0, p=settings.gain),
+            am.AddGaussianSNR(min_snr_db=low, max_snr_db=high, p=settings.gaussian),
+        ]
+    )
+    return steps
+
+
+def _simple(settings: AugmentSettings, samples: Array, rng: Rng) -> Array:
+    """Shift, gain and Gaussian noise by audiomentations, which draws from the global generators."""
+    before = random.getstate(), np.random.get_state()
+    seed = int(rng.integers(2**32))
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        return _fit_peak(_simple_steps(settings)(samples=samples, sample_rate=SAMPLE_RATE))
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
 
 
 def _fit_peak(samples: Array) -> Array:
@@ -191,10 +226,7 @@ def telephone(samples: Array, rng: Rng, snr: float | None = None) -> Array:
     level = snr if snr is not None else rng.uniform(15.0, 45.0)
     line = line + rng.normal(0, np.sqrt(_power(line) / 10 ** (level / 10)), line.size)
     line = line / max(1.0, float(np.abs(line).max()) / _PEAK)
-    pressed = np.sign(line) * np.log1p(255 * np.abs(line)) / np.log(256)
-    pressed = np.round(pressed * 127) / 127
-    line = np.sign(pressed) * (256 ** np.abs(pressed) - 1) / 255
-    return _same_size(soxr.resample(line.astype(np.float32), 8000, SAMPLE_RATE), samples.size)
+    return _same_size(soxr.resample(mu_law(line).astype(np.float32), 8000, SAMPLE_RATE), samples.size)
 
 
 _CODECS: tuple[tuple[str, tuple[int, ...]], ...] = (

@@ -52,27 +52,34 @@ class AudioError(VoxtraitError):
 
 
 class BundleError(VoxtraitError):
-    """A bundle that cannot be used.
+    """A bundle that cannot be used or published.
 
     Codes: ``bundle_not_found``, ``bundle_unsafe``, ``bundle_corrupt``, ``bundle_schema``,
-    ``bundle_hash``, ``bundle_features``.
+    ``bundle_hash``, ``bundle_features``, ``publish``.
     """
 
 
 class CorpusError(VoxtraitError):
     """A corpus, a table or a split that cannot be used.
 
-    Codes: ``corpus_not_found``, ``corpus_layout``, ``corpus_columns``, ``corpus_empty``,
-    ``shared_speakers``.
+    Codes: ``corpus_not_found``, ``corpus_archive``, ``corpus_layout``, ``corpus_columns``, ``corpus_empty``,
+    ``corpus_too_small``, ``corpus_reader``, ``corpus_store``, ``shared_speakers``.
     """
 
 
 class RecipeError(VoxtraitError):
-    """A recipe that cannot be run. Codes: ``recipe_not_found``, ``recipe_syntax``, ``recipe_field``."""
+    """A recipe that cannot be run.
+
+    Codes: ``recipe_not_found``, ``recipe_syntax``, ``recipe_field``, ``run_exists``, ``run_corrupt``,
+    ``diverged``, ``encoder_not_found``, ``encoder_corrupt``.
+    """
 
 
 class UsageError(VoxtraitError):
-    """An option or argument that makes no sense. Codes: ``usage``, ``nothing_to_do``, ``output``."""
+    """An option or argument that makes no sense, or an output that cannot be written.
+
+    Codes: ``usage``, ``nothing_to_do``, ``output``, ``no_space``.
+    """
 
 
 class MissingExtraError(VoxtraitError, ImportError):

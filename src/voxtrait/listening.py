@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.features import FeatureExtractor
+from voxtrait.preprocess import Preprocessor
 from voxtrait.speech import Span, SpeechDetector, Window, WindowCutter
 
 __all__ = ["FeatureWindow", "Heard", "Listener"]
@@ -50,15 +51,22 @@ class Listener:
         keep: windows of a recording after which only every second is kept, after as many more every
             fourth, and so on: an answer for a whole file gains nothing from the ten-thousandth window.
             None keeps all.
+        preprocess: what is done to the speech of each window before its features are extracted.
     """
 
     def __init__(
-        self, detector: SpeechDetector, extractor: FeatureExtractor, window: float, keep: int | None
+        self,
+        detector: SpeechDetector,
+        extractor: FeatureExtractor,
+        window: float,
+        keep: int | None,
+        preprocess: Preprocessor | None = None,
     ) -> None:
         self._detector = detector
         self._extractor = extractor
         self._window = round(window * SAMPLE_RATE)
         self._keep = keep
+        self._preprocess = preprocess or Preprocessor()
 
     def windows(self, blocks: Iterable[NDArray[np.float32]], heard: Heard) -> Iterator[FeatureWindow]:
         """Yield the windows of a recording, given in blocks (n,), in order and fill ``heard`` meanwhile.
@@ -100,7 +108,7 @@ class Listener:
             yield from cutter.feed(span, buffer.cut(span))
 
     def _extract(self, window: Window, stride: int) -> FeatureWindow | None:
-        frames = self._extractor.extract(window.samples)
+        frames = self._extractor.extract(self._preprocess(window.samples))
         if not len(frames):
             return None
         return FeatureWindow(window.pieces, frames, window.samples.size * stride)

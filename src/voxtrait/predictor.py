@@ -22,6 +22,7 @@ from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from voxtrait.errors import AudioError, UsageError
 from voxtrait.features import build_features
 from voxtrait.listening import FeatureWindow, Heard, Listener
+from voxtrait.preprocess import build_preprocessor
 from voxtrait.results import Prediction, Problem
 from voxtrait.scoring import Judge, Scores, WindowScore
 from voxtrait.speech import SpeechDetector
@@ -79,6 +80,7 @@ class Predictor:
         card = self.bundle.card
         self._threads = threads or usable_cores()
         self._extractor = build_features(card.features.name, card.features.config)
+        self._preprocess = build_preprocessor(card.preprocess)
         self._detector = SpeechDetector()
         self._judge = Judge(self.bundle, threads=1, width=self._extractor.size)
 
@@ -194,7 +196,7 @@ class Predictor:
 
     def _listener(self, every_window: bool) -> Listener:
         keep = None if every_window else _KEEP
-        return Listener(self._detector, self._extractor, self.bundle.card.window, keep)
+        return Listener(self._detector, self._extractor, self.bundle.card.window, keep, self._preprocess)
 
 
 def predict(

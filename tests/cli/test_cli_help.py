@@ -16,7 +16,17 @@ from cli_toys import EXAMPLES, ROOT, environment, run, toy_in
 import voxtrait
 from voxtrait.cli import app
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+def _commands(group: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the commands of a group and of the groups in it, by their whole names."""
+    found = {}
+    for name, command in group.commands.items():
+        inner = hasattr(command, "commands")
+        found |= _commands(command, f"{prefix}{name} ") if inner else {prefix + name: command}
+    return found
+
+
+COMMANDS: dict[str, Any] = _commands(typer.main.get_command(app))
 
 #: Packages that only a command may need, not the help.
 HEAVY = {"av", "onnxruntime", "soundfile", "soxr"}
@@ -48,12 +58,12 @@ def examples_of(text: str) -> list[list[str]]:
 
 
 def test_the_commands() -> None:
-    assert set(COMMANDS) == {"predict", "models", "info", "train"}
+    assert {"predict", "models", "info", "train"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_has_an_example(name: str) -> None:
-    done = run(name, "--help")
+    done = run(*name.split(), "--help")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
     assert f"Usage: voxtrait {name}" in text
@@ -61,7 +71,7 @@ def test_the_help_of_a_command_has_an_example(name: str) -> None:
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     for words in examples:
         start = words.index("voxtrait")
-        assert words[start + 1] == name
+        assert words[start + 1 :][: len(name.split())] == name.split()
         given = {word for word in words[start:] if word.startswith("-") and word != "-"}
         assert given <= known
     assert all(option in text for option in options_of(COMMANDS[name]))
@@ -70,7 +80,7 @@ def test_the_help_of_a_command_has_an_example(name: str) -> None:
 def test_the_help_of_all() -> None:
     text = run("--help").stdout.decode()
     assert examples_of(text)
-    assert all(f"\n  {name} " in text for name in COMMANDS)
+    assert all(f"\n  {name.partition(' ')[0]} " in text for name in COMMANDS)
     assert run("-h").stdout.decode() == text
 
 

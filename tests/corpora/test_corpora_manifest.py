@@ -19,7 +19,7 @@ def rows(*changes: dict[str, Any]) -> pl.DataFrame:
 def test_columns_are_completed_and_put_in_order() -> None:
     manifest = check_manifest(pl.DataFrame({"speaker": ["s"], "path": ["a"]}), "here")
     assert manifest.schema == MANIFEST_SCHEMA
-    assert manifest.row(0) == ("a", "s", *[None] * 7)
+    assert manifest.row(0) == ("a", "s", *[None] * 8)
 
 
 def test_a_number_is_a_name_too() -> None:
@@ -28,8 +28,8 @@ def test_a_number_is_a_name_too() -> None:
 
 def test_nan_is_unknown() -> None:
     nan = float("nan")
-    manifest = check_manifest(rows({"age_low": nan, "age_high": nan, "duration": nan}), "here")
-    assert manifest.select("age_low", "age_high", "duration").row(0) == (None, None, None)
+    manifest = check_manifest(rows({"age_low": nan, "age_high": nan, "duration": nan, "weight": nan}), "here")
+    assert manifest.select("age_low", "age_high", "duration", "weight").row(0) == (None,) * 4
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,9 @@ def test_nan_is_unknown() -> None:
         ({"age_low": 30.0}, "upside down"),
         ({"age_low": -1.0}, "0 to 120"),
         ({"age_high": 121.0}, "0 to 120"),
+        ({"weight": 0.0}, "weight that is not a positive number"),
+        ({"weight": -2.0}, "weight that is not a positive number"),
+        ({"weight": float("inf")}, "weight that is not a positive number"),
         ({"path": "/0.wav"}, "another row"),
         ({"age_low": "young"}, "wrong type"),
         ({"sentence": "hello"}, "not a manifest"),
@@ -89,6 +92,11 @@ def test_relative_paths_begin_at_the_manifest(tmp_path: Path) -> None:
     )
     paths = read_manifest(tmp_path / "m.parquet")["path"].to_list()
     assert paths == [str(tmp_path / "clips" / "a.wav"), "/b.wav", "C:\\c.wav"]
+
+
+def test_a_manifest_from_before_there_were_weights(tmp_path: Path) -> None:
+    check_manifest(rows({}), "here").drop("weight").write_parquet(tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet")["weight"].to_list() == [None]
 
 
 def test_a_bad_manifest_replaces_nothing(tmp_path: Path) -> None:

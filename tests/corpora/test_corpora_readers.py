@@ -56,6 +56,7 @@ def test_every_layout_of_common_voice(tmp_path: Path, columns: list[str]) -> Non
         "corpus": "cv-corpus-17.0-delta-2024-03-15",
         "split": None,
         "duration": None,
+        "weight": None,
     }
     assert column(manifest, "gender", "age_low", "age_high")[1] == ("male", 13.0, 19.0)
 
@@ -218,7 +219,7 @@ def test_a_parquet_table_with_its_own_types(tmp_path: Path) -> None:
         ("validated.tsv", "client_id\tpath\n", "corpus_empty", "no recording"),
         ("validated.tsv", "", "corpus_empty", "is empty"),
         ("validated.tsv", "client_id\tsentence\na\tb\n", "corpus_columns", "no column path"),
-        ("notes.txt", "hello", "corpus_layout", "neither a Common Voice validated.tsv nor"),
+        ("notes.txt", "hello", "corpus_layout", "holds neither a metadata.csv"),
     ],
 )
 def test_what_is_no_corpus_is_refused(tmp_path: Path, name: str, text: str, code: str, named: str) -> None:

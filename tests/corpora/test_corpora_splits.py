@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrait.corpora import assign_folds, assign_splits, check_disjoint, check_manifest, speaker_table
+from voxtrait.corpora import (
+    assign_folds,
+    assign_random_splits,
+    assign_splits,
+    check_disjoint,
+    check_manifest,
+    check_official,
+    speaker_table,
+    split_warnings,
+)
 from voxtrait.errors import CorpusError
 
 SHARES = {"train": 0.68, "validation": 0.14, "test": 0.18}
@@ -19,7 +28,7 @@ SPEAKERS = st.lists(
         st.sampled_from(["one", "two"]),
         st.integers(1, 3),
     ),
-    min_size=1,
+    min_size=len(SHARES),
     max_size=60,
 )
 Speakers = list[tuple[str | None, tuple[float, float] | None, str, int]]
@@ -61,6 +70,8 @@ def test_a_split_shares_no_speaker_and_keeps_every_row(speakers: Speakers, seed:
 def test_shares_are_right_to_a_speaker_in_every_stratum(speakers: Speakers, seed: int) -> None:
     manifest = manifest_of(speakers)
     split = by_speaker(assign_splits(manifest, SHARES, seed))
+    # A split that would have been empty was given one speaker more than its share.
+    spare = 1 if min(list(split.values()).count(name) for name in SHARES) == 1 else 0
     folds = by_speaker(assign_folds(manifest, 4, seed), "fold")
     strata: dict[tuple[object, ...], list[str]] = {}
     for number, (gender, age, corpus, _) in enumerate(speakers):
@@ -68,7 +79,7 @@ def test_shares_are_right_to_a_speaker_in_every_stratum(speakers: Speakers, seed
     for members in strata.values():
         placed = [split[member] for member in members]
         for name, share in SHARES.items():
-            assert abs(placed.count(name) - share * len(members)) < 1 + 1e-6
+            assert abs(placed.count(name) - share * len(members)) < 1 + spare + 1e-6
         sizes = [[folds[member] for member in members].count(fold) for fold in range(4)]
         assert max(sizes) - min(sizes) <= 1
 
@@ -80,6 +91,14 @@ def test_the_order_of_the_rows_changes_nothing(speakers: Speakers, order: int) -
     mixed = manifest.sample(fraction=1, shuffle=True, seed=order)
     assert by_speaker(assign_splits(mixed, SHARES, 3)) == by_speaker(assign_splits(manifest, SHARES, 3))
     assert by_speaker(assign_folds(mixed, 5, 3), "fold") == by_speaker(assign_folds(manifest, 5, 3), "fold")
+
+
+@given(SPEAKERS, st.integers(0, 1000))
+@settings(max_examples=60)
+def test_no_split_with_a_share_is_empty(speakers: Speakers, seed: int) -> None:
+    split = assign_splits(manifest_of(speakers[:6]), {**SHARES, "none": 0.0}, seed)
+    assert set(split["split"]) == set(SHARES)
+    check_disjoint(split)
 
 
 PEOPLE: Speakers = [("female", (20.0, 29.0), "one", 2)] * 100
@@ -113,8 +132,61 @@ def test_an_older_split_is_replaced() -> None:
 
 @pytest.mark.parametrize("shares", [{}, {"train": 0.5}, {"train": 1.5, "test": -0.5}])
 def test_shares_that_make_no_sense(shares: dict[str, float]) -> None:
-    with pytest.raises(CorpusError, match="sum to 1"):
-        assign_splits(manifest_of(PEOPLE), shares, 0)
+    for assign in (assign_splits, assign_random_splits):
+        with pytest.raises(CorpusError, match="sum to 1"):
+            assign(manifest_of(PEOPLE), shares, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_more_splits_than_speakers(count: int) -> None:
+    with pytest.raises(CorpusError, match="at least 3 speakers") as caught:
+        assign_splits(manifest_of(PEOPLE[:count]), SHARES, 0)
+    assert caught.value.code == "corpus_too_small"
+
+
+def test_a_random_split_keeps_the_shares_and_leaks_speakers() -> None:
+    manifest = manifest_of([("male", None, "one", 3)] * 100)
+    split = assign_random_splits(manifest, {"train": 0.8, "test": 0.2}, 0)
+    assert split.drop("split").equals(manifest.drop("split"))
+    assert (split["split"] == "test").sum() == 60
+    assert by_path(assign_random_splits(manifest.reverse(), {"train": 0.8, "test": 0.2}, 0)) == by_path(split)
+    assert by_path(assign_random_splits(manifest, {"train": 0.8, "test": 0.2}, 1)) != by_path(split)
+    with pytest.raises(CorpusError, match="more than one split"):
+        check_disjoint(split)
+
+
+def by_path(manifest: pl.DataFrame) -> dict[str, str]:
+    return dict(manifest.select("path", "split").rows())
+
+
+def test_official_splits_must_be_there_and_disjoint() -> None:
+    manifest = manifest_of(PEOPLE[:3])
+    with pytest.raises(CorpusError, match="carries no splits") as caught:
+        check_official(manifest)
+    assert caught.value.code == "corpus_layout"
+    check_official(manifest.with_columns(split=pl.Series(["train"] * 2 + ["test"] * 2 + [None] * 2)))
+    with pytest.raises(CorpusError) as caught:
+        check_official(manifest.with_columns(split=pl.Series(["train", "test"] * 3)))
+    assert caught.value.code == "shared_speakers"
+
+
+def test_what_a_split_cannot_teach_is_said() -> None:
+    people: Speakers = [
+        ("male", (20.0, 29.0), "one", 1),
+        ("female", None, "one", 1),
+        ("male", (60.0, 60.0), "one", 1),
+    ]
+    manifest = manifest_of(people).with_columns(split=pl.Series(["train", "train", None]))
+    assert split_warnings(manifest) == []
+    assert split_warnings(manifest.with_columns(split=pl.Series(["train", "test", "train"]))) == [
+        "The split test holds no recording labelled male.",
+        "The split test holds no recording with an age.",
+        "The split train holds no recording labelled female.",
+    ]
+    assert split_warnings(manifest_of([(None, None, "one", 1)])) == [
+        "The corpus holds no recording labelled female or male.",
+        "The corpus holds no recording with an age.",
+    ]
 
 
 def test_a_shared_speaker_is_refused() -> None:

@@ -6,20 +6,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtrait.training.losses import age_loss, age_targets, embedding_loss, gender_loss
+from voxtrait.systems.system import YEARS, AgeScale
+from voxtrait.training.losses import age_loss, age_targets, embedding_loss, gender_loss, joint_loss
 
-AGES = tuple(float(age) for age in range(0, 101, 2))
+SCALE = YEARS
+AGES = SCALE.grid
+BANDS = AgeScale.bands((13, 20, 30, 40, 50))
 GRID = np.array(AGES)
 NAN = float("nan")
 
 
 def target(low: float, high: float, spread: float = 4.0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    return np.asarray(age_targets(np.array([low]), np.array([high]), AGES, spread)[0])
+    return np.asarray(age_targets(np.array([low]), np.array([high]), SCALE, spread)[0])
 
 
-@given(st.floats(0, 100), st.floats(0, 20), st.floats(0.5, 10))
+@given(st.floats(4, 96), st.floats(0, 20), st.floats(0.5, 10))
 def test_targets_are_distributions_about_the_interval(low: float, width: float, spread: float) -> None:
-    high = min(low + width, 100.0)
+    high = min(low + width, 96.0)
     found = target(low, high, spread)
     assert found.dtype == np.float32
     assert found.min() >= 0
@@ -31,7 +34,7 @@ def test_targets_are_distributions_about_the_interval(low: float, width: float, 
 def test_an_exact_age_is_a_bell() -> None:
     found = target(40, 40)
     assert GRID[found.argmax()] == 40
-    np.testing.assert_allclose(found[15:20], found[25:20:-1], rtol=1e-5)
+    np.testing.assert_allclose(found[31:36], found[41:36:-1], rtol=1e-5)
     deviation = float(np.sqrt(found @ (GRID - 40) ** 2))
     assert deviation == pytest.approx(np.sqrt(16 + 1 / 12), rel=0.01)
 
@@ -45,8 +48,35 @@ def test_a_band_is_a_plateau_with_soft_shoulders() -> None:
     assert found @ GRID == pytest.approx(34.5, abs=0.1)
 
 
+@given(st.floats(0, 100), st.floats(0, 20), st.floats(0.5, 10))
+def test_targets_over_groups_are_those_over_years_summed_up(low: float, width: float, spread: float) -> None:
+    found = age_targets(np.array([low]), np.array([low + width]), BANDS, spread)[0]
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    inside = 13 + 4 * spread <= low and low + width <= 60 - 4 * spread
+    if inside:
+        years = target(low, low + width, spread)
+        summed = np.bincount(BANDS.classes(GRID, GRID), years, minlength=len(BANDS))
+        np.testing.assert_allclose(found, summed, atol=2e-4)
+
+
+@given(st.floats(0, 100), st.floats(0, 30))
+def test_without_blur_a_target_is_the_group_of_the_middle(low: float, width: float) -> None:
+    high = low + width
+    found = age_targets(np.array([low]), np.array([high]), BANDS, 0.0)[0]
+    assert sorted(found) == [0, 0, 0, 0, 1]
+    middle = (low + high + 1) / 2 if high > low else low
+    edges = (13, 20, 30, 40, 50, 200)
+    assert found[sum(middle >= edge for edge in edges[1:-1])] == 1
+
+
+def test_a_band_of_the_labels_is_one_group() -> None:
+    lows, highs = np.array([13.0, 20, 30, 40, 50, 60, 19, NAN]), np.array([19.0, 29, 39, 49, 59, 69, 19, NAN])
+    assert BANDS.classes(lows, highs).tolist() == [0, 1, 2, 3, 4, 4, 0, -1]
+    assert BANDS.grid == (16.5, 25, 35, 45, 55)
+
+
 def test_an_unknown_age_is_zeros() -> None:
-    found = age_targets(np.array([NAN, 30.0]), np.array([NAN, 39.0]), AGES, 4.0)
+    found = age_targets(np.array([NAN, 30.0]), np.array([NAN, 39.0]), SCALE, 4.0)
     assert found[0].tolist() == [0.0] * len(AGES)
     np.testing.assert_array_equal(found[1], target(30, 39))
 
@@ -54,6 +84,18 @@ def test_an_unknown_age_is_zeros() -> None:
 def gender(logits: list[float], female: list[float], weights: list[float], smoothing: float = 0.0) -> float:
     loss = gender_loss(torch.tensor(logits), torch.tensor(female), torch.tensor(weights), smoothing)
     return float(loss)
+
+
+def test_joint_loss_is_the_cross_entropy_over_gender_and_age() -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0, 3.0], [5.0, 0.0, 0.0, 0.0], [9.0, 9.0, 0.0, 0.0]])
+    female = torch.tensor([0.0, 1.0, NAN])
+    ages = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    weights = torch.tensor([1.0, 3.0, 100.0])
+    each = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([3, 0]), reduction="none")
+    expected = float((each * weights[:2]).sum() / 4)
+    assert float(joint_loss(logits, female, ages, weights)) == pytest.approx(expected, rel=1e-6)
+    unknown = joint_loss(logits[2:], female[2:], ages[2:], weights[2:])
+    assert float(unknown) == 0
 
 
 def test_gender_loss_is_the_weighted_cross_entropy() -> None:

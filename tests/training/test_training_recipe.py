@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from voxtrait.errors import RecipeError
-from voxtrait.training.recipe import Recipe, load_recipe
+from voxtrait.systems import SYSTEMS, get_system
+from voxtrait.training.recipe import Recipe, load_recipe, system_of
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -42,7 +43,9 @@ def test_a_recipe_says_what_it_says_and_has_defaults(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file)
     assert (recipe.system, recipe.seed, recipe.train.epochs, recipe.train.crop) == ("base", 3, 5, (1, 2.5))
     assert recipe.network == {"branch": 64}
-    assert recipe.train.batch == Recipe.model_fields["train"].default.batch
+    # What it leaves out is as its system was published, then as the field says.
+    assert recipe.train.batch == get_system("base").defaults["train"]["batch"]
+    assert recipe.train.age_spread == Recipe.model_fields["train"].default.age_spread
     assert sum(recipe.data.shares.values()) == pytest.approx(1)
 
 
@@ -90,7 +93,11 @@ def test_overrides_take_yaml_values(recipe_file: Path) -> None:
         ("augment.codec=1.5", "augment.codec:"),
         ("augment.snr=[30, 0]", "augment.snr:"),
         ("augment.pitch=1", "augment.pitch:"),
-        ("data.corpora=[]", "data.corpora:"),
+        ("data.corpora=[]", "data: .*manifest"),
+        ("data.manifest=x.parquet", "data: .*manifest"),
+        ("target.bands=[30]", "target.bands:"),
+        ("target.task=race", "target.task:"),
+        ("preprocess=[loud]", "preprocess: .*loud"),
         ("data.corpora=[{path: x, name: y}]", "data.corpora.0.licence:"),
         ("data.shares={train: 0.5, test: 0.4}", "data.shares:"),
         ("data.shares={train: 1.5, test: -0.5}", "data.shares:"),
@@ -116,7 +123,42 @@ def test_an_override_that_makes_no_sense_is_named(recipe_file: Path, override: s
     assert override in str(caught.value)
 
 
-@pytest.mark.parametrize("missing", ["system", "data", "bundle"])
+def test_a_wrong_setting_of_the_system_is_named(recipe_file: Path) -> None:
+    for override, named in (
+        ("network.branches=2", "network.branches"),
+        ("network.branch=-2", "network.branch"),
+        ("system=magic", "crnn"),
+        ("system=crnn", "network.branch"),
+    ):
+        with pytest.raises(RecipeError, match=named) as caught:
+            load_recipe(recipe_file, [override])
+        assert caught.value.code == "recipe_field"
+    with pytest.raises(RecipeError, match="no untouched encoder"):
+        load_recipe(recipe_file, ["system=crnn", "network={}", "features={}", "train.embedding_weight=1"])
+    with pytest.raises(RecipeError, match=r"target\.task: ensemble learns both, not age"):
+        load_recipe(recipe_file, ["system=ensemble", "target.task=age", "network={members: [a, b]}"])
+
+
+def test_other_features_do_not_take_over_the_settings_of_the_published_ones(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, ["features={name: functionals}"])
+    assert recipe.features.name == "functionals"
+    assert recipe.features.versions == get_system("base").defaults["features"]["versions"]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_recipe_needs_data_and_a_name_alone(tmp_path: Path, name: str) -> None:
+    network = {"network": {"members": ["a", "b"]}} if name == "ensemble" else {}
+    content = {"system": name, "data": {"manifest": "x.parquet"}, "bundle": {"name": "ours"}, **network}
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    recipe = load_recipe(file)
+    system, settings = system_of(recipe)
+    assert system.name == name
+    assert isinstance(settings, system.settings)
+    assert recipe.target.task in system.tasks
+
+
+@pytest.mark.parametrize("missing", ["data", "bundle"])
 def test_what_must_be_there_is_named(recipe_file: Path, missing: str) -> None:
     content = yaml.safe_load(RECIPE)
     del content[missing]
@@ -143,6 +185,12 @@ def test_what_is_no_recipe(tmp_path: Path, content: bytes, code: str) -> None:
     with pytest.raises(RecipeError, match=r"recipe\.yaml") as caught:
         load_recipe(file)
     assert caught.value.code == code
+
+
+def test_a_recipe_names_a_system(recipe_file: Path) -> None:
+    recipe_file.write_text(RECIPE.replace("system: base\n", ""))
+    with pytest.raises(RecipeError, match="names a system"):
+        load_recipe(recipe_file)
 
 
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:

@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_toys import Train
 
 import voxtrait
-
-_SENTENCES = (
-    "The north wind and the sun were disputing which of them was the stronger.",
-    "They agreed that the one who first made the traveller take his cloak off should win.",
-)
-
-_RECIPE = """
-system: base
-seed: 3
-data:
-  folder: corpus
-  corpora: [{path: metadata.csv, name: made by espeak-ng, licence: CC0-1.0}]
-  shares: {train: 0.5, validation: 0.25, test: 0.25}
-features: {config: {n_fft: 400, hop: 160, n_mels: 40, voice_every: 2}, versions: 2}
-network: {start: random, frame_step: 2, branch: 16, hidden: 16}
-train: {epochs: 3, batch: 8, crop: [1.0, 2.0], threads: 1, warmup: 0.1, averaging: 0.5}
-bundle: {name: toy, version: "0.1", licence: CC0-1.0, origin: made, description: A toy., window: 2.0}
-"""
-
+from voxtrait.training.recipe import load_recipe
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a corpus of sixteen voices and a recipe for it."""
-    folder = tmp_path_factory.mktemp("workshop")
-    clips = folder / "corpus" / "clips"
-    clips.mkdir(parents=True)
-    rows = []
-    for number in range(16):
-        gender, age = ("female", "male")[number % 2], (25, 65)[number // 2 % 2]
-        voice, pitch = f"en-us+{gender[0]}{number // 4 + 1}", 30 + 3 * number
-        for index, sentence in enumerate(_SENTENCES):
-            name = f"clips/{number}-{index}.wav"
-            subprocess.run(
-                ["espeak-ng", "-v", voice, "-p", str(pitch), "-w", str(folder / "corpus" / name), sentence],
-                check=True,
-            )
-            rows.append({"path": name, "speaker": f"voice{number}", "gender": gender, "age": age})
-    (clips / "broken.wav").write_bytes(b"RIFF, but no more")
-    rows.append({"path": "clips/broken.wav", "speaker": "nobody", "gender": "male", "age": 40})
-    with (folder / "corpus" / "metadata.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["path", "speaker", "gender", "age"])
-        writer.writeheader()
-        writer.writerows(rows)
-    (folder / "recipe.yaml").write_text(_RECIPE)
-    return folder
-
-
-def _train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "voxtrait", "train", str(folder / "recipe.yaml"), *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-
-
-@pytest.fixture(scope="module")
-def trained(studio: Path) -> Path:
-    done = _train(studio, "-o", "runs/toy")
+def trained(studio: Path, train: Train) -> Path:
+    done = train("-o", "runs/toy")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("bundle")
     return studio / "runs" / "toy"
@@ -96,8 +47,42 @@ def test_what_was_left_out_is_said(trained: Path) -> None:
     assert log.count("epoch ") == 3
 
 
-def test_the_same_seed_gives_the_same_model(studio: Path, trained: Path) -> None:
-    done = _train(studio, "-o", "runs/again")
+def test_the_run_folder_says_all_that_it_takes_to_repeat_it(trained: Path) -> None:
+    about = json.loads((trained / "run.json").read_text())
+    assert about["seed"] == 3
+    assert len(about["manifest_sha256"]) == 64
+    assert about["versions"]["torch"] == str(torch.__version__)
+    assert [Path(path).name for path in about["left_out"]] == ["broken.wav"]
+    again = load_recipe(trained / "recipe.yaml")
+    assert (again.seed, again.network["branch"], again.train.epochs) == (3, 16, 3)
+
+
+def test_the_history_can_be_looked_at(trained: Path) -> None:
+    history = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in history] == [0, 1, 2]
+    assert all(0 <= entry["uar"] <= 1 and entry["mae"] > 0 for entry in history)
+    with Image.open(trained / "curve.png") as picture:
+        assert picture.size > (600, 200)
+        assert len(picture.convert("L").getcolors() or ()) > 4
+    board = EventAccumulator(str(trained / "tensorboard"))
+    board.Reload()
+    written = [event.value for event in board.Scalars("uar")]
+    assert written == pytest.approx([entry["uar"] for entry in history])
+
+
+def test_a_finished_run_stays_as_it_is(trained: Path, train: Train) -> None:
+    before = (trained / "bundle" / "card.json").stat().st_mtime_ns
+    done = train("-o", "runs/toy")
+    assert done.returncode == 0
+    assert "finished" in done.stderr
+    assert (trained / "bundle" / "card.json").stat().st_mtime_ns == before
+    other = train("-o", "runs/toy", "--set", "seed=4")
+    assert other.returncode == 2
+    assert other.stderr.startswith("error[run_exists]: ")
+
+
+def test_the_same_seed_gives_the_same_model(studio: Path, trained: Path, train: Train) -> None:
+    done = train("-o", "runs/again")
     assert done.returncode == 0, done.stderr
     again = voxtrait.load_bundle(studio / "runs" / "again" / "bundle")
     assert again.sha256 == voxtrait.load_bundle(trained / "bundle").sha256
@@ -106,6 +91,10 @@ def test_the_same_seed_gives_the_same_model(studio: Path, trained: Path) -> None
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
+        ("target.task=race", "target.task"),
+        ("target.bands=[30, 20]", "target.bands"),
+        ("preprocess=[loud]", "loud"),
+        ("data.manifest=x.parquet", "data"),
         ("train.epochs=none", "train.epochs"),
         ("train.epoch=3", "train.epoch"),
         ("network.branch=-1", "branch"),
@@ -114,8 +103,8 @@ def test_the_same_seed_gives_the_same_model(studio: Path, trained: Path) -> None
         ("features.config.n_melz=40", "n_melz"),
     ],
 )
-def test_a_wrong_setting_is_named(studio: Path, setting: str, said: str) -> None:
-    done = _train(studio, "-o", "runs/wrong", "--set", setting)
+def test_a_wrong_setting_is_named(train: Train, setting: str, said: str) -> None:
+    done = train("-o", "runs/wrong", "--set", setting)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

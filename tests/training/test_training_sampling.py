@@ -5,34 +5,42 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from voxtrait.corpora import check_manifest
-from voxtrait.training.feature_cache import FeatureCache
-from voxtrait.training.sampling import CropSampler, Labels, speaker_weights
+from voxtrait.training.sampling import CropSampler, Labels, Vectors, speaker_weights
 
 SIZES = [5, 40, 12, 30, 1, 25]
 MELS, WIDTH = 2, 3
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
+class Recordings:
     """Three versions of six recordings; each frame holds its version, its recording and its place."""
-    folder = tmp_path_factory.mktemp("features")
-    offsets = np.concatenate([[0], np.cumsum(SIZES)]).astype(np.int64)
-    rows = np.repeat(np.arange(len(SIZES)), SIZES)
-    frames = np.concatenate([np.arange(size) for size in SIZES])
-    files = []
-    for version in range(3):
-        content = np.stack([np.log(1.0 + rows), np.log(1.0 + frames), np.full(len(rows), version)], axis=1)
-        files.append(folder / f"{version}.npy")
-        np.save(files[-1], content.astype(np.float16))
-    return FeatureCache(tuple(files), offsets, WIDTH)
+
+    size = WIDTH
+    versions = 3
+    counts = np.array(SIZES, dtype=np.int64)
+
+    def key(self, version: int) -> str:
+        return f"version {version}"
+
+    def read(self, row: int, version: int, start: int, stop: int) -> NDArray[np.float16]:
+        place = np.arange(SIZES[row])
+        columns = [np.full(len(place), np.log(1.0 + row)), np.log(1.0 + place), np.full(len(place), version)]
+        frames = np.stack(columns, axis=1).astype(np.float16)[start:stop]
+        frames.setflags(write=False)
+        return frames
+
+
+@pytest.fixture(scope="module")
+def cache() -> Recordings:
+    return Recordings()
 
 
 ROWS = np.arange(len(SIZES), dtype=np.int64)
 
 
-def test_an_epoch_hears_each_row_once_in_crops_of_its_own(cache: FeatureCache) -> None:
+def test_an_epoch_hears_each_row_once_in_crops_of_its_own(cache: Recordings) -> None:
     sampler = CropSampler(cache, MELS, (8, 20), batch=4)
     for seed in range(20):
         batches = list(sampler.epoch(ROWS, np.random.default_rng(seed), clean=0.3))
@@ -51,7 +59,7 @@ def test_an_epoch_hears_each_row_once_in_crops_of_its_own(cache: FeatureCache) -
                 assert not features[length:].any()
 
 
-def test_crops_differ_from_epoch_to_epoch_and_reach_both_ends(cache: FeatureCache) -> None:
+def test_crops_differ_from_epoch_to_epoch_and_reach_both_ends(cache: Recordings) -> None:
     sampler, rng = CropSampler(cache, MELS, (10, 10), batch=1), np.random.default_rng(0)
     starts, versions = set(), set()
     for _ in range(300):
@@ -63,7 +71,7 @@ def test_crops_differ_from_epoch_to_epoch_and_reach_both_ends(cache: FeatureCach
 
 
 @pytest.mark.parametrize(("clean", "versions"), [(1.0, {0}), (0.0, {1, 2})])
-def test_the_share_of_clean_crops(cache: FeatureCache, clean: float, versions: set[int]) -> None:
+def test_the_share_of_clean_crops(cache: Recordings, clean: float, versions: set[int]) -> None:
     sampler, rng = CropSampler(cache, MELS, (5, 9), batch=6), np.random.default_rng(0)
     heard = {
         int(f[0, 2]) for _ in range(20) for batch in sampler.epoch(ROWS, rng, clean) for f in batch.features
@@ -71,14 +79,14 @@ def test_the_share_of_clean_crops(cache: FeatureCache, clean: float, versions: s
     assert heard == versions
 
 
-def test_the_same_seed_draws_the_same_crops(cache: FeatureCache) -> None:
+def test_the_same_seed_draws_the_same_crops(cache: Recordings) -> None:
     sampler = CropSampler(cache, MELS, (5, 20), batch=2)
     one, other = (list(sampler.epoch(ROWS, np.random.default_rng(4), 0.5)) for _ in range(2))
     for first, second in zip(one, other, strict=True):
         np.testing.assert_array_equal(first.features, second.features)
 
 
-def test_whole_recordings_the_long_ones_first(cache: FeatureCache) -> None:
+def test_whole_recordings_the_long_ones_first(cache: Recordings) -> None:
     batches = list(CropSampler(cache, MELS, (1, 1), batch=4).whole(ROWS, version=2, longest=28))
     assert np.concatenate([batch.rows for batch in batches]).tolist() == [1, 3, 5, 2, 0, 4]
     assert np.concatenate([batch.lengths for batch in batches]).tolist() == [28, 28, 25, 12, 5, 1]
@@ -128,9 +136,29 @@ def test_labels_of_a_manifest() -> None:
     np.testing.assert_array_equal(labels.gender_weight, [2, 1, 1, 1, 1])
     np.testing.assert_array_equal(labels.age_weight, [1, 2, 1, 2, 1])
     assert set(Labels.of(manifest, 0.0).gender_weight) == {1}
+    weighted = Labels.of(manifest.with_columns(weight=pl.Series([2.0, None, 0.5, 1.0, 1.0])), 1.0)
+    np.testing.assert_array_equal(weighted.gender_weight, [4, 1, 0.5, 1, 1])
+    np.testing.assert_array_equal(weighted.age_weight, [2, 2, 0.5, 2, 1])
 
 
-def test_masks_blank_out_bands_and_moments_but_never_everything(cache: FeatureCache) -> None:
+def test_crops_from_the_start(cache: Recordings) -> None:
+    sampler = CropSampler(cache, MELS, (5, 9), batch=6, from_start=True)
+    for batch in sampler.epoch(ROWS, np.random.default_rng(0), clean=0.5):
+        np.testing.assert_allclose(batch.features[:, 0, 1], 1, rtol=1e-3)
+
+
+def test_vectors_are_recordings_of_one_frame() -> None:
+    values = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    sampler = CropSampler(Vectors(values), 0, (1, 1), batch=3)
+    for version in (0, 1, 5):
+        batches = list(sampler.whole(np.arange(4), version, 9))
+        assert [batch.features.shape for batch in batches] == [(3, 1, 3), (1, 1, 3)]
+        found = np.concatenate([batch.features[:, 0] for batch in batches])
+        np.testing.assert_array_equal(found, values[min(version, 1)])
+    assert Vectors(values).key(0) != Vectors(values).key(1)
+
+
+def test_masks_blank_out_bands_and_moments_but_never_everything(cache: Recordings) -> None:
     sampler = CropSampler(cache, MELS, (16, 16), batch=1)
     share = []
     for seed in range(60):

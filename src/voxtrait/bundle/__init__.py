@@ -21,6 +21,7 @@ from voxtrait.bundle.card import (
     TrainingSummary,
 )
 from voxtrait.bundle.model import ModelBundle
+from voxtrait.bundle.publish import Publication, publish_bundle
 from voxtrait.bundle.store import DEFAULT_BUNDLE, available_bundles, load_bundle, save_bundle
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "IntervalRow",
     "Metric",
     "ModelBundle",
+    "Publication",
     "SplitSize",
     "TrainingSummary",
     "available_bundles",
     "load_bundle",
+    "publish_bundle",
     "save_bundle",
 ]

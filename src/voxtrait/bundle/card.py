@@ -141,8 +141,8 @@ class GenderCard(_Section):
         _require_ascending([row.speech for row in self.calibration], "the speech of calibration rows")
         return self
 
-    def probability(self, logit: ArrayLike, speech: ArrayLike) -> Floats:
-        """Return the calibrated probability of female, of the shape of ``logit`` and ``speech`` broadcast.
+    def log_odds(self, logit: ArrayLike, speech: ArrayLike) -> Floats:
+        """Return the calibrated log odds of female, of the shape of ``logit`` and ``speech`` broadcast.
 
         Args:
             logit: (n,) the model's output.
@@ -153,8 +153,12 @@ class GenderCard(_Section):
         """
         scale = _at_speech(self.calibration, [row.scale for row in self.calibration], speech)
         bias = _at_speech(self.calibration, [row.bias for row in self.calibration], speech)
+        return np.asarray(scale * _finite("gender", logit) + bias)
+
+    def probability(self, logit: ArrayLike, speech: ArrayLike) -> Floats:
+        """Return the calibrated probability of female, from and of the shape of :meth:`log_odds`."""
         # tanh instead of exp: large scores must not overflow.
-        return np.asarray(0.5 * (1 + np.tanh((scale * _finite("gender", logit) + bias) / 2)))
+        return np.asarray(0.5 * (1 + np.tanh(self.log_odds(logit, speech) / 2)))
 
 
 class AgeCard(_Section):
@@ -219,17 +223,25 @@ class AgeCard(_Section):
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
         masses = self._over_grid(probabilities)
-        grid = self._ages()
-        middles = (grid[:-1] + grid[1:]) / 2
-        edges = np.concatenate(([2 * grid[0] - middles[0]], middles, [2 * grid[-1] - middles[-1]]))
+        edges = self._edges()
         below = np.zeros((len(masses), len(edges)))
         np.cumsum(masses, axis=1, out=below[:, 1:])
         wanted = np.broadcast_to(np.asarray(level, np.float64), len(masses)) * below[:, -1]
-        right = np.clip((below < wanted[:, None]).sum(axis=1), 1, len(grid))
+        right = np.clip((below < wanted[:, None]).sum(axis=1), 1, len(self.grid))
         rows = np.arange(len(masses))
         start, mass = below[rows, right - 1], below[rows, right] - below[rows, right - 1]
         part = np.divide(wanted - start, mass, out=np.zeros_like(mass), where=mass > 0)
         return np.asarray(edges[right - 1] + part * (edges[right] - edges[right - 1]))
+
+    def spread(self, edges: ArrayLike) -> Floats:
+        """Return the share (len(grid), K) of each grid point's mass between each two of ``edges`` (K + 1,).
+
+        Masses are spread as for :meth:`quantile`; what lies outside counts to the first and the last.
+        """
+        own = self._edges()
+        inner = np.asarray(edges, np.float64)[1:-1]
+        below = np.clip((inner - own[:-1, None]) / (own[1:, None] - own[:-1, None]), 0, 1)
+        return np.diff(below, axis=1, prepend=0, append=1)
 
     def groups(self, probabilities: ArrayLike) -> Floats:
         """Return the mass (n, 9) of each age group, in the order of ``labels.AGE_GROUPS``.
@@ -246,6 +258,12 @@ class AgeCard(_Section):
     def _ages(self) -> Floats:
         """Return the ages (len(grid),) that the grid stands for after calibration."""
         return self.scale * np.asarray(self.grid) + self.shift
+
+    def _edges(self) -> Floats:
+        """Return the ages (len(grid) + 1,) between which the mass of each grid point is spread."""
+        grid = self._ages()
+        middles = (grid[:-1] + grid[1:]) / 2
+        return np.concatenate(([2 * grid[0] - middles[0]], middles, [2 * grid[-1] - middles[-1]]))
 
     def _over_grid(self, values: ArrayLike) -> Floats:
         array = _finite("age", values)
@@ -321,6 +339,9 @@ class Card(_Section):
     created: Day = Field(description="Day of the training, as YYYY-MM-DD.")
     description: Text = Field(description="What the model is for and what it cannot know.")
     features: FeatureCard = Field(description="What the model reads.")
+    preprocess: tuple[Line, ...] = Field(
+        default=(), max_length=16, description="Steps that its speech goes through before, in order."
+    )
     window: Seconds = Field(description="Seconds of audio in one window.")
     hop: Seconds = Field(description="Seconds from one window to the next.")
     min_speech: float = Field(ge=0, le=3600, description="Less speech than this gives no prediction.")

@@ -6,13 +6,17 @@ from collections.abc import Iterable
 
 from voxtrait.bundle.card import Card, Metric
 
-__all__ = ["card_markdown"]
+__all__ = ["card_body", "card_markdown"]
 
 
 def card_markdown(card: Card) -> str:
     """Return the model card as Markdown; a front matter as model hubs read it comes first."""
+    return f"---\nlicense: {card.licence.lower()}\nlibrary_name: voxtrait\n---\n\n{card_body(card)}"
+
+
+def card_body(card: Card) -> str:
+    """Return the model card as Markdown, without a front matter."""
     parts = [
-        f"---\nlicense: {card.licence.lower()}\nlibrary_name: voxtrait\n---",
         f"# {card.title}",
         card.description,
         _facts(card),
@@ -40,6 +44,7 @@ def _facts(card: Card) -> str:
         "size": f"{card.model_bytes / 1e6:.2f} MB",
         "SHA-256 of model.onnx": f"`{card.sha256}`",
         "features": f"{card.features.name} {dict(card.features.config)}",
+        **({"preprocessing": ", ".join(card.preprocess)} if card.preprocess else {}),
         "window": f"{card.window:g} s of speech",
         "least speech for an answer": f"{card.min_speech:g} s",
     }

@@ -7,7 +7,7 @@ Exit codes:
 
 ====  =====================================================================
 0     every file was handled: predicted, or found to hold no speech
-1     some file failed; the others were handled
+1     some file failed, the others were handled; corpus audit: a finding
 2     wrong usage: an unknown option, model or format, nothing to work on
 70    a fault of voxtrait itself
 130   interrupted (Ctrl-C); what was written so far stands
@@ -25,8 +25,10 @@ from typing import Annotated
 import typer
 
 from voxtrait import __version__
-from voxtrait.cli import info, models, predict, train
+from voxtrait.cli import compare, embed, evaluate, info, models, predict, publish, train
+from voxtrait.cli.corpus import corpus
 from voxtrait.cli.messages import abandon_output, complain, flush_output, report_fault
+from voxtrait.cli.systems import systems
 from voxtrait.errors import VoxtraitError
 
 __all__ = ["app", "main"]
@@ -39,8 +41,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict.predict, models.models, info.info, train.train):
+for command in (
+    predict.predict,
+    models.models,
+    info.info,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    embed.embed,
+    publish.publish,
+):
     app.command()(command)
+app.add_typer(corpus)
+app.add_typer(systems)
 
 
 def main() -> None:

@@ -84,6 +84,8 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "created", card.created
     yield "size", f"{card.model_bytes / 1e6:.1f} MB, SHA-256 {card.sha256}"
     yield "hears", f"windows of {card.window:g} s of speech, at least {card.min_speech:g} s in all"
+    if card.preprocess:
+        yield "preprocess", ", ".join(card.preprocess)
     if card.gender is not None:
         yield "gender", f"female or male; unsure below {percent(card.gender.unsure_below)}"
     if card.age is not None:

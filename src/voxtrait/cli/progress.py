@@ -58,6 +58,12 @@ class ProgressLine:
             yield source
         self._all_found = True
 
+    def expect(self, files: int) -> None:
+        """Note how many files there will be, where that is known."""
+        with self._lock:
+            self._found, self._all_found = files, True
+            self._refresh()
+
     def heard(self, seconds: float) -> None:
         """Note that more was heard; called from any thread."""
         with self._lock:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from voxtrait.cli.messages import say
+from voxtrait.cli.extras import importing
 from voxtrait.cli.output import open_output, writing_to
-from voxtrait.errors import MissingExtraError, require
 
 __all__ = ["train"]
 
@@ -29,31 +26,23 @@ def train(
 ) -> int:
     """Train a model; its bundle then works with every command. Needs pip install 'voxtrait[train]'.
 
-    Prints the bundle's folder.
+    The same command goes on with a run that was killed. Prints the bundle's folder.
 
     \b
     Example:
       voxtrait train recipes/base.yaml
-      voxtrait train recipes/base.yaml --set train.epochs=3 --set seed=1 -o runs/short
+      voxtrait train recipes/crnn.yaml --set train.epochs=3 --set seed=1 -o runs/short
+      torchrun --nproc-per-node 2 -m voxtrait train recipes/crnn.yaml
     """
-    run = _training()
-    bundle: Path = run.train(recipe, output or Path("runs") / recipe.stem, say, settings or ())
+    from voxtrait.cli.live import TrainingView
+
+    with importing("train"):
+        from voxtrait.training.run import train as run
+
+        with TrainingView() as view:
+            bundle = run(recipe, output or Path("runs") / recipe.stem, view, settings or ())
+    if bundle is None:
+        return 0
     with open_output(None) as stream, writing_to(None):
         stream.write(f"{bundle}\n")
     return 0
-
-
-def _training() -> ModuleType:
-    """Import the training room, or say which packages it lacks.
-
-    Raises:
-        MissingExtraError: if one is not installed.
-    """
-    try:
-        return importlib.import_module("voxtrait.training.run")
-    except MissingExtraError:
-        raise
-    except ImportError as error:
-        if error.name and not error.name.startswith("voxtrait"):
-            require(error.name, "train")
-        raise

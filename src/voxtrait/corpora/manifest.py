@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from voxtrait.corpora.outputs import written_whole
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
 
@@ -24,6 +25,7 @@ MANIFEST_SCHEMA: Final = pl.Schema(
         "corpus": pl.String(),
         "split": pl.String(),
         "duration": pl.Float64(),
+        "weight": pl.Float64(),
     }
 )
 
@@ -35,6 +37,9 @@ _RULES: Final = {
     "with an age interval upside down": (pl.col("age_low") > pl.col("age_high")).fill_null(False),
     "with an age beyond 0 to 120 years": ~(
         pl.col("age_low").is_between(0, 120) & pl.col("age_high").is_between(0, 120)
+    ).fill_null(True),
+    "with a weight that is not a positive number": ~(
+        (pl.col("weight") > 0) & pl.col("weight").is_finite()
     ).fill_null(True),
     "whose path stands in another row too": pl.col("path").is_duplicated(),
 }
@@ -104,10 +109,9 @@ def write_manifest(manifest: pl.DataFrame, path: str | os.PathLike[str]) -> None
 
     Raises:
         CorpusError: if the table is not a manifest.
+        UsageError: ``output`` if it cannot be written.
     """
     file = Path(path)
     table = check_manifest(manifest, str(file))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    table.write_parquet(partial)
-    partial.replace(file)
+    with written_whole(file) as partial:
+        table.write_parquet(partial)

@@ -1,11 +1,13 @@
-"""A bundle's answers on labelled recordings, as they are or as they would sound elsewhere."""
+"""A bundle's answers on labelled recordings, as they lie on disk or as they would sound elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -14,10 +16,12 @@ from numpy.typing import NDArray
 from voxtrait.audio import SAMPLE_RATE, load_audio
 from voxtrait.augment import add_noise, babble, codec, overdrive, reverberate, telephone
 from voxtrait.errors import AudioError
+from voxtrait.evaluation.recordings import Recordings, Watch
+from voxtrait.labels import AGE_GROUPS
 from voxtrait.predictor import Predictor
 from voxtrait.results import Prediction, Problem
 
-__all__ = ["CONDITIONS", "Condition", "Surroundings", "collect_answers"]
+__all__ = ["CONDITIONS", "Condition", "Cost", "Surroundings", "answer_files", "collect_answers"]
 
 Array = NDArray[np.float32]
 
@@ -85,7 +89,8 @@ def collect_answers(
 
     Returns:
         the manifest's columns and ``status``, ``speech`` (seconds), ``female`` (probability),
-        ``label``, ``years``, ``low``, ``high``, ``child`` (probability); null without speech.
+        ``label``, ``years``, ``low``, ``high``, ``child`` (probability), ``groups`` (probability of
+        each age group); null without speech.
     """
 
     def answer(row: int) -> Prediction:
@@ -105,16 +110,78 @@ def collect_answers(
     )
 
 
-_ANSWER_SCHEMA = {
-    "status": pl.String,
-    "speech": pl.Float64,
-    "female": pl.Float64,
-    "label": pl.String,
-    "years": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "child": pl.Float64,
+@dataclass(frozen=True)
+class Cost:
+    """What answering took: seconds of ``audio``, of work of all cores (``cpu``), by the clock (``wall``)."""
+
+    audio: float
+    cpu: float
+    wall: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the JSON form, with the two figures that compare."""
+        return {
+            **{name: round(value, 2) for name, value in asdict(self).items()},
+            "cpu_seconds_per_hour": round(self.cpu / max(self.audio, 1e-9) * 3600, 2),
+            "audio_seconds_per_second": round(self.audio / max(self.wall, 1e-9), 1),
+        }
+
+
+def answer_files(predictor: Predictor, manifest: pl.DataFrame, watch: Watch) -> tuple[pl.DataFrame, Cost]:
+    """Predict every recording of ``manifest`` from its file, on as many cores as ``predictor`` uses.
+
+    Returns:
+        the columns of `collect_answers`, null where the bundle lacks the task, with ``duration`` as
+        heard, and for what cannot be heard ``code`` and ``message``; and the cost.
+    """
+    card = predictor.bundle.card
+    recordings = Recordings(manifest["path"])
+    clock, work = time.monotonic(), time.process_time()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for prediction in predictor.predict_many(watch.count(recordings), tick=watch.heard):
+            watch.file_done()
+            yield _file_row(prediction)
+
+    # In chunks: a million rows are small as columns, and large as Python objects.
+    answered, parts = rows(), []
+    while chunk := list(islice(answered, _ROWS)):
+        parts.append(pl.DataFrame(chunk, schema=_FILE_SCHEMA))
+    cpu, wall = time.process_time() - work, time.monotonic() - clock
+    absent = [
+        {"path": path, "status": "error", "code": problem.code, "message": problem.message}
+        for path, problem in recordings.problems.items()
+    ]
+    answers = pl.concat([*parts, pl.DataFrame(absent, schema=_FILE_SCHEMA)])
+    lacking = [*(_GENDER if card.gender is None else ()), *(_AGE if card.age is None else ())]
+    answers = answers.with_columns(pl.lit(None, _FILE_SCHEMA[name]).alias(name) for name in lacking)
+    cost = Cost(float(answers["duration"].sum()), cpu, wall)
+    table = manifest.drop("duration").join(answers, on="path", how="left", maintain_order="left")
+    return table, cost
+
+
+_ROWS: Final = 4096
+
+_ANSWER_SCHEMA: Final = {
+    "status": pl.String(),
+    "speech": pl.Float64(),
+    "female": pl.Float64(),
+    "label": pl.String(),
+    "years": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "child": pl.Float64(),
+    "groups": pl.Array(pl.Float32(), len(AGE_GROUPS)),
 }
+_FILE_SCHEMA: Final = {
+    "path": pl.String(),
+    "duration": pl.Float64(),
+    **_ANSWER_SCHEMA,
+    "code": pl.String(),
+    "message": pl.String(),
+}
+_GENDER: Final = ("female", "label")
+_AGE: Final = ("years", "low", "high", "child", "groups")
 
 
 def _flat(prediction: Prediction) -> dict[str, object]:
@@ -128,4 +195,16 @@ def _flat(prediction: Prediction) -> dict[str, object]:
         "low": age and age.low,
         "high": age and age.high,
         "child": age and age.groups["child"],
+        "groups": age and [age.groups[name] for name in AGE_GROUPS],
+    }
+
+
+def _file_row(prediction: Prediction) -> dict[str, object]:
+    error = prediction.error
+    return {
+        "path": prediction.file,
+        "duration": prediction.duration,
+        **_flat(prediction),
+        "code": error and error.code,
+        "message": error and error.message,
     }

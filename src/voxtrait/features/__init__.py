@@ -15,8 +15,26 @@ from numpy.typing import NDArray
 
 from voxtrait.errors import BundleError
 from voxtrait.features.frames import MelVoice, MelVoiceConfig
+from voxtrait.features.functionals import Functionals, FunctionalsConfig
+from voxtrait.features.joined import Joined, JoinedConfig
+from voxtrait.features.spectrogram import Spectrogram, SpectrogramConfig
+from voxtrait.features.waveform import Waveform, WaveformConfig
 
-__all__ = ["FEATURES", "FeatureExtractor", "MelVoice", "MelVoiceConfig", "build_features"]
+__all__ = [
+    "FEATURES",
+    "FeatureExtractor",
+    "Functionals",
+    "FunctionalsConfig",
+    "Joined",
+    "JoinedConfig",
+    "MelVoice",
+    "MelVoiceConfig",
+    "Spectrogram",
+    "SpectrogramConfig",
+    "Waveform",
+    "WaveformConfig",
+    "build_features",
+]
 
 
 class FeatureExtractor(Protocol):
@@ -41,12 +59,23 @@ class FeatureExtractor(Protocol):
         """Values in a frame."""
         ...
 
+    @property
+    def powers(self) -> int:
+        """Leading values of a frame that are powers: caches keep their logarithm."""
+        ...
+
     def extract(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return frames, shape (1 + (len(samples) - frame_span) // frame_shift, size)."""
         ...
 
 
-FEATURES: Final[dict[str, tuple[type[Any], type[Any]]]] = {MelVoice.name: (MelVoice, MelVoiceConfig)}
+FEATURES: Final[dict[str, tuple[type[Any], type[Any]]]] = {
+    MelVoice.name: (MelVoice, MelVoiceConfig),
+    Spectrogram.name: (Spectrogram, SpectrogramConfig),
+    Functionals.name: (Functionals, FunctionalsConfig),
+    Waveform.name: (Waveform, WaveformConfig),
+    Joined.name: (Joined, JoinedConfig),
+}
 
 
 def build_features(name: str, config: Mapping[str, Any]) -> FeatureExtractor:

@@ -69,6 +69,11 @@ class MelVoice:
         """Values in a frame."""
         return self.config.n_mels + (len(VOICE_TRACKS) if self.config.voice_every else 0)
 
+    @property
+    def powers(self) -> int:
+        """Leading values of a frame that are powers."""
+        return self.config.n_mels
+
     def extract(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return frames, shape (1 + (len(samples) - n_fft) // hop, size), or none of fewer samples."""
         config = self.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE
 
-__all__ = ["mel_filters", "mel_power"]
+__all__ = ["hann", "mel_filters", "mel_power", "power_spectra"]
 
 Array = NDArray[np.float32]
 
@@ -55,18 +56,26 @@ def hann(size: int) -> Array:
     return window
 
 
-def mel_power(samples: Array, n_fft: int, hop: int, n_mels: int) -> Array:
-    """Return the mel power spectrogram, shape (frames, n_mels); frame i starts at sample i * hop.
+def power_spectra(samples: Array, n_fft: int, hop: int) -> Iterator[Array]:
+    """Yield the power spectrogram, some frames at a time, each shape (frames, n_fft // 2 + 1).
 
-    There is no padding: ``frames = 1 + (len(samples) - n_fft) // hop``, and none for fewer samples
-    than ``n_fft``.
+    Frame i starts at sample i * hop. There is no padding: there are ``1 + (len(samples) - n_fft) // hop``
+    frames in all, and none for fewer samples than ``n_fft``.
     """
     if samples.size < n_fft:
-        return np.zeros((0, n_mels), dtype=np.float32)
+        return
     frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop]
-    filters = mel_filters(n_mels, n_fft)
-    out = np.empty((len(frames), n_mels), dtype=np.float32)
     for first in range(0, len(frames), _ROWS):
         spectrum = np.fft.rfft(frames[first : first + _ROWS] * hann(n_fft), axis=1)
-        out[first : first + _ROWS] = (spectrum.real**2 + spectrum.imag**2) @ filters
+        yield np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float32)
+
+
+def mel_power(samples: Array, n_fft: int, hop: int, n_mels: int) -> Array:
+    """Return the mel power spectrogram, shape (frames, n_mels); frames are those of `power_spectra`."""
+    filters = mel_filters(n_mels, n_fft)
+    out = np.empty((max(0, 1 + (samples.size - n_fft) // hop), n_mels), dtype=np.float32)
+    first = 0
+    for power in power_spectra(samples, n_fft, hop):
+        out[first : first + len(power)] = power @ filters
+        first += len(power)
     return out

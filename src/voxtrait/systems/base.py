@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from voxtrait.errors import MissingExtraError
+from voxtrait.errors import MissingExtraError, RecipeError
+from voxtrait.systems.heads import Heads, frame_mask, masked_statistics
+from voxtrait.systems.system import YEARS, Settings, System, Targets
 
-__all__ = ["EMBEDDING_SIZE", "BaseConfig", "BaseNetwork"]
+__all__ = ["EMBEDDING_SIZE", "SYSTEM", "BaseNetwork", "BaseSettings"]
 
 _MELS = 40
 _VOICE = 4
@@ -28,46 +30,28 @@ _UNITS = 256
 EMBEDDING_SIZE = _UNITS
 
 
-class BaseConfig(BaseModel):
+class BaseSettings(Settings):
     """Shape of the network."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     start: Literal["ge2e", "random"] = Field("ge2e", description="starting weights of the encoder")
-    frame_step: int = Field(1, ge=1, le=4, description="encoder reads the mean of so many frames at a time")
-    branch: int = Field(96, ge=0, le=512, description="channels of the voice-quality branch; 0 leaves it out")
-    hidden: int = Field(128, ge=8, le=1024, description="units of each head's hidden layer")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout before each layer of the heads")
-    ages: tuple[float, ...] = Field(
-        tuple(float(age) for age in range(4, 97)), description="ages in years that get a probability"
+    frame_step: int = Field(2, ge=1, le=4, description="encoder reads the mean of so many frames at a time")
+    branch: int = Field(
+        128, ge=0, le=512, description="channels of the voice-quality branch; 0 for none"
     )
+    hidden: int = Field(128, ge=8, le=1024, description="units of each head's hidden layer")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout before each layer of the heads")
 
 
-def _masked_statistics(sequence: Tensor, mask: Tensor) -> Tensor:
-    """Return mean and deviation over time, (B, T, C) -> (B, 2 C), of frames where ``mask`` is 1."""
-    weight = mask.unsqueeze(-1)
-    count = weight.sum(1)
-    mean = (sequence * weight).sum(1) / count
-    spread = ((sequence - mean.unsqueeze(1)).square() * weight).sum(1) / count
-    return torch.cat([mean, (spread + 1e-5).sqrt()], dim=-1)
-
-
-class _Head(nn.Module):
-    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
-        super().__init__()
+def _head(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:
+    return nn.Sequential(
         # Pooled states differ in scale by orders of magnitude.
-        self.layers = nn.Sequential(
-            nn.BatchNorm1d(inputs),
-            nn.Dropout(dropout),
-            nn.Linear(inputs, hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, outputs),
-        )
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        out: Tensor = self.layers(pooled)
-        return out
+        nn.BatchNorm1d(inputs),
+        nn.Dropout(dropout),
+        nn.Linear(inputs, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )
 
 
 class _Branch(nn.Module):
@@ -102,22 +86,22 @@ class BaseNetwork(nn.Module):
     """Features and their lengths in; gender logit, age logits, speaker embedding out.
 
     Args:
-        config: its shape.
+        settings: its shape.
+        targets: what its heads tell.
     """
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, settings: BaseSettings, targets: Targets) -> None:
         super().__init__()
-        self.config = config
+        self._step = settings.frame_step
         self.lstm = nn.LSTM(_MELS, _UNITS, 3, batch_first=True)
         self.linear = nn.Linear(_UNITS, _UNITS)
-        self.branch = _Branch(config.branch) if config.branch else None
-        pooled = 3 * _UNITS + 2 * config.branch
-        self.gender = _Head(pooled, config.hidden, 1, config.dropout)
-        self.age = _Head(pooled, config.hidden, len(config.ages), config.dropout)
-        if config.start == "ge2e":
+        self.branch = _Branch(settings.branch) if settings.branch else None
+        pooled = 3 * _UNITS + 2 * settings.branch
+        self.heads = Heads(targets, lambda size: _head(pooled, settings.hidden, size, settings.dropout))
+        if settings.start == "ge2e":
             self._start_from_ge2e()
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Judge a batch of windows.
 
         Args:
@@ -125,9 +109,9 @@ class BaseNetwork(nn.Module):
             lengths: (B,), frames of each window.
 
         Returns:
-            logit of female (B,), logits over the ages (B, A), unit-length embedding (B, 256).
+            what `Heads` gives, and the unit-length ``embedding`` (B, 256).
         """
-        mask = (torch.arange(features.shape[1], device=features.device) < lengths.unsqueeze(1)).float()
+        mask = frame_mask(features, lengths)
         mel = features[:, :, :_MELS] * mask.unsqueeze(-1)
         power = mel.sum(dim=(1, 2)) / lengths.float()
         mel = mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
@@ -137,22 +121,17 @@ class BaseNetwork(nn.Module):
         voiceprint = torch.relu(self.linear(states)) * slow_mask.unsqueeze(-1)
         embedding = voiceprint.sum(1) + 1e-6
         embedding = embedding / embedding.norm(dim=1, keepdim=True)
-        pooled = torch.cat([_masked_statistics(states, slow_mask), embedding], dim=-1)
+        pooled = torch.cat([masked_statistics(states, slow_mask), embedding], dim=-1)
         if self.branch is not None:
             loudness = torch.log(mel + 1e-5)
             sequence = torch.cat([loudness, features[:, :, _MELS:]], dim=-1)
             sequence, branch_mask = sequence[:, ::2], mask[:, ::2]
-            pooled = torch.cat(
-                [pooled, _masked_statistics(self.branch(sequence, branch_mask), branch_mask)], dim=-1
-            )
-        return (
-            self.gender(pooled).squeeze(-1),
-            self.age(pooled),
-            embedding,
-        )
+            seen = masked_statistics(self.branch(sequence, branch_mask), branch_mask)
+            pooled = torch.cat([pooled, seen], dim=-1)
+        return {**self.heads(pooled), "embedding": embedding}
 
     def _slower(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        step = self.config.frame_step
+        step = self._step
         if step == 1:
             return mel, mask
         usable = mel.shape[1] // step * step
@@ -181,3 +160,45 @@ def _ge2e_weights() -> Path:
             "pip install --no-deps resemblyzer",
         )
     return Path(found.origin).parent / "pretrained.pt"
+
+
+def _network(settings: BaseSettings, targets: Targets, size: int) -> BaseNetwork:
+    if size != _MELS + _VOICE:
+        raise RecipeError(
+            "recipe_field",
+            f"features: base reads mel-voice with {_MELS} mels and voice tracks, {_MELS + _VOICE} values a "
+            f"frame, not {size}.",
+        )
+    return BaseNetwork(settings, targets)
+
+
+def _teacher(settings: BaseSettings) -> BaseNetwork:
+    return BaseNetwork(settings.model_copy(update={"branch": 0}), Targets("gender", YEARS))
+
+
+SYSTEM = System(
+    name="base",
+    about="A pretrained speaker encoder fine-tuned end to end, beside a voice-quality branch.",
+    source="Wan et al. 2018, Generalized end-to-end loss for speaker verification; weights of Resemblyzer",
+    tasks=("both", "gender", "age", "gender_age"),
+    settings=BaseSettings,
+    defaults={
+        "features": {
+            "name": "mel-voice",
+            "config": {"n_fft": 400, "hop": 160, "n_mels": _MELS, "voice_every": 2},
+            "versions": 8,
+        },
+        "train": {
+            "epochs": 14,
+            "batch": 48,
+            "encoder_rate": 3e-4,
+            "rate": 2e-3,
+            "age_balance": 0.2,
+            "embedding_weight": 0.3,
+            "patience": 14,
+            "masked": 0.5,
+        },
+    },
+    network=_network,
+    teacher=_teacher,
+)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxtrait.bundle import AgeCard, CalibrationRow, EmbeddingCard, GenderCard, IntervalRow
+from voxtrait.systems.system import YEARS, AgeScale
 
-__all__ = ["Scored", "calibrate_age", "calibrate_embedding", "calibrate_gender"]
+__all__ = ["ADULT_VOICE", "Scored", "calibrate_age", "calibrate_embedding", "calibrate_gender"]
 
 Array = NDArray[np.float64]
 
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 _BAND_POINTS = 5
 _UNSURE_CHILD = 0.5
 _SLIPS = 0.01
+#: Years from which a voice counts for the calibration of gender.
+ADULT_VOICE = 13
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,25 @@ def _platt(logits: Array, female: Array, weights: Array) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def calibrate_gender(scored: Sequence[Scored], whole: Scored, wrong: float) -> GenderCard:
+def calibrate_gender(
+    scored: Sequence[Scored], whole: Scored, wrong: float, has_age: bool = True
+) -> GenderCard:
     """Fit a calibration row for each amount of speech, and the threshold below which we are unsure.
 
     Args:
         scored: in ascending order of speech.
         whole: whole recordings as they are, for the threshold.
         wrong: aimed share of wrong answers among the decided ones of ``whole``.
+        has_age: whether the model tells age, and so who may be a child.
     """
     rows = []
     for part in scored:
         known = ~np.isnan(part.female)
         scale, bias = _platt(part.gender[known], part.female[known], part.weights[known])
         rows.append(CalibrationRow(speech=part.speech, scale=scale, bias=bias))
-    card = GenderCard(calibration=tuple(rows), unsure_below=0.5, unsure_child=_UNSURE_CHILD)
+    card = GenderCard(
+        calibration=tuple(rows), unsure_below=0.5, unsure_child=_UNSURE_CHILD if has_age else None
+    )
     known = ~np.isnan(whole.female)
     female = whole.female[known] > 0.5
     probability = card.probability(whole.gender[known], whole.speech)
@@ -116,13 +124,10 @@ def _least_absolute_line(means: Array, ages: Array, weights: Array) -> tuple[flo
 
 
 def _best_temperature(
-    card: AgeCard, logits: NDArray[np.float32], low: Array, high: Array, weights: Array
+    card: AgeCard, logits: NDArray[np.float32], inside: NDArray[np.bool_], weights: Array
 ) -> float:
-    """Return the temperature that gives the labelled intervals the most probability."""
+    """Return the temperature that gives the labelled ages, ``inside`` (n, A), the most probability."""
     from scipy.optimize import minimize_scalar
-
-    ages = card.scale * np.asarray(card.grid) + card.shift
-    inside = (ages >= low[:, None] - 2.0) & (ages <= high[:, None] + 2.0)
 
     def surprise(log_temperature: float) -> float:
         tried = card.model_copy(update={"temperature": float(np.exp(log_temperature))})
@@ -132,10 +137,11 @@ def _best_temperature(
     return float(np.exp(minimize_scalar(surprise, bounds=(-1.5, 2.0), method="bounded").x))
 
 
-def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: float) -> AgeCard:
+def calibrate_age(scored: Sequence[Scored], scale: AgeScale, coverage: float) -> AgeCard:
     """Fit temperature, the line from mean to years, and the conformal margin of each amount of speech.
 
-    Margins are split-conformal on quantiles of the predicted distribution (Romano et al. 2019).
+    Margins are split-conformal on quantiles of the predicted distribution (Romano et al. 2019). Age
+    groups mean what they say and get no line.
     """
     known = [~np.isnan(part.age_low) for part in scored]
     logits = np.concatenate([part.age[mask] for part, mask in zip(scored, known, strict=True)])
@@ -145,12 +151,19 @@ def calibrate_age(scored: Sequence[Scored], grid: tuple[float, ...], coverage: f
     )
     levels = (0.5 - coverage / 2, 0.5 + coverage / 2)
     plain = (IntervalRow(speech=1.0, low=levels[0], high=levels[1]),)
-    card = AgeCard(grid=grid, interval=plain, coverage=coverage)
-    for _ in range(2):  # each depends a little on the other
-        means = card.distribution(logits) @ np.asarray(grid)
-        scale, shift = _least_absolute_line(means, (low + high) / 2, weights)
-        card = card.model_copy(update={"scale": scale, "shift": shift})
-        temperature = _best_temperature(card, logits, low, high, weights)
+    card = AgeCard(grid=scale.grid, interval=plain, coverage=coverage)
+    grid = np.asarray(scale.grid)
+    if scale == YEARS:
+        for _ in range(2):  # each depends a little on the other
+            slope, shift = _least_absolute_line(card.distribution(logits) @ grid, (low + high) / 2, weights)
+            card = card.model_copy(update={"scale": slope, "shift": shift})
+            ages = slope * grid + shift
+            inside = (ages >= low[:, None] - 2.0) & (ages <= high[:, None] + 2.0)
+            temperature = _best_temperature(card, logits, inside, weights)
+            card = card.model_copy(update={"temperature": temperature})
+    else:
+        inside = scale.classes(low, high)[:, None] == np.arange(len(scale))
+        temperature = _best_temperature(card, logits, inside, weights)
         card = card.model_copy(update={"temperature": temperature})
     rows = []
     for part, mask in zip(scored, known, strict=True):

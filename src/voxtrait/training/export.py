@@ -8,55 +8,72 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from voxtrait.errors import VoxtraitError
 
-__all__ = ["OUTPUTS", "export_onnx"]
+__all__ = ["export_onnx"]
 
-OUTPUTS = ("gender", "age", "embedding")
+_OUTPUTS = ("gender", "age", "embedding")
 _TOLERANCE = 1e-4
+
+
+class _InOrder(nn.Module):
+    """A network whose outputs are a tuple: the exporter keeps no names."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        out = self.network(features, lengths)
+        return tuple(out[name] for name in self.names)
 
 
 def export_onnx(network: nn.Module, size: int) -> bytes:
     """Return the network as an ONNX file, checked at several batch sizes and lengths.
 
     Args:
-        network: takes features (B, T, size) and lengths (B,), gives the three outputs.
+        network: takes features (B, T, size) and lengths (B,), gives ``gender``, ``age`` and
+            ``embedding``, or some of them; what else it gives is left out.
         size: values in a frame.
 
     Raises:
         VoxtraitError: ``export`` if ONNX Runtime and torch differ by more than 1e-4.
     """
-    network = network.eval()
     features = torch.rand(2, 150, size)
     lengths = torch.tensor([150, 97])
+    network = network.eval()
+    with torch.no_grad():
+        given = network(features, lengths)
+    names = tuple(name for name in _OUTPUTS if name in given)
+    ordered = _InOrder(network, names).eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder) / "model.onnx"
         # The tracing exporter announces its successor, which does not export LSTMs of any length yet.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            ordered,
             (features, lengths),
             file,
             input_names=["features", "lengths"],
-            output_names=list(OUTPUTS),
+            output_names=list(names),
             dynamic_axes={
                 "features": {0: "batch", 1: "frames"},
                 "lengths": {0: "batch"},
-                **{name: {0: "batch"} for name in OUTPUTS},
+                **{name: {0: "batch"} for name in names},
             },
             opset_version=17,
             dynamo=False,
             external_data=False,
         )
         model = file.read_bytes()
-    _check(network, model, size)
+    _check(ordered, model, size)
     return model
 
 
 @torch.no_grad()
-def _check(network: nn.Module, model: bytes, size: int) -> None:
+def _check(ordered: _InOrder, model: bytes, size: int) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -65,9 +82,9 @@ def _check(network: nn.Module, model: bytes, size: int) -> None:
         features = torch.rand(batch, frames, size, generator=generator)
         lengths = torch.randint(20, frames + 1, (batch,), generator=generator)
         lengths[0] = frames
-        expected = network(features, lengths)
-        got = session.run(list(OUTPUTS), {"features": features.numpy(), "lengths": lengths.numpy()})
-        for name, ours, theirs in zip(OUTPUTS, expected, got, strict=True):
+        expected = ordered(features, lengths)
+        got = session.run(list(ordered.names), {"features": features.numpy(), "lengths": lengths.numpy()})
+        for name, ours, theirs in zip(ordered.names, expected, got, strict=True):
             difference = float(np.abs(ours.numpy() - theirs).max())
             if not difference <= _TOLERANCE:
                 raise VoxtraitError(

@@ -6,22 +6,25 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from voxtrait.systems.base import BaseNetwork
-from voxtrait.training.losses import age_loss, age_targets, embedding_loss, gender_loss
+from voxtrait.errors import RecipeError
+from voxtrait.systems.system import Targets
+from voxtrait.training.checkpoint import Progress, load_network, load_state, save_state, write_whole
+from voxtrait.training.losses import age_loss, age_targets, embedding_loss, gender_loss, joint_loss
+from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import TrainSection
 from voxtrait.training.sampling import Batch, CropSampler, Labels
+from voxtrait.training.validation import validate
+from voxtrait.training.watch import EpochReport, RunLog
 
-__all__ = ["EpochReport", "TrainingSet", "train_network"]
-
-#: Frames of a recording that validation hears.
-_VALIDATION_FRAMES = 600
+__all__ = ["TrainingSet", "train_network"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class TrainingSet:
         labels: of every row.
         speakers: speaker number of every row, shape (n,).
         train, validation: rows of the split.
-        teacher: unit embeddings of every row by the untouched encoder, shape (n, E).
+        longest: frames of a recording that validation hears.
+        teacher: unit embeddings of every row by the untouched encoder, shape (n, E), or None.
     """
 
     sampler: CropSampler
@@ -41,7 +45,8 @@ class TrainingSet:
     speakers: NDArray[np.int64]
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
-    teacher: NDArray[np.float32]
+    longest: int
+    teacher: NDArray[np.float32] | None = None
 
     def epoch_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return at most ``clips`` random recordings of each training speaker."""
@@ -51,179 +56,260 @@ class TrainingSet:
         place = np.arange(len(order)) - np.repeat(starts, counts)
         return order[place < clips]
 
-
-@dataclass(frozen=True)
-class EpochReport:
-    """Figures of one epoch; validation is by recording, half of it augmented."""
-
-    epoch: int
-    train_loss: float
-    loss: float
-    accuracy: float
-    uar: float
-    age_ratio: float
-    age_correlation: float
-    seconds: float
-
-    def __str__(self) -> str:
-        values = " ".join(f"{name} {value:.4g}" for name, value in asdict(self).items() if name != "epoch")
-        return f"epoch {self.epoch:3d} {values}"
+    def validation_batches(self) -> Iterator[Batch]:
+        """Yield the validation recordings as they are and, where there are versions, augmented."""
+        for version in (0, 1):
+            yield from self.sampler.whole(self.validation, version, self.longest)
 
 
-class _Losses:
-    """The weighted sum of the losses of a batch."""
+class Losses:
+    """The weighted sum of the losses of a batch.
 
-    def __init__(self, data: TrainingSet, ages: tuple[float, ...], settings: TrainSection) -> None:
+    Args:
+        data: for its labels.
+        targets: the task.
+        settings: the weights.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, data: TrainingSet, targets: Targets, settings: TrainSection, device: torch.device
+    ) -> None:
         labels = data.labels
+        ages = age_targets(labels.age_low, labels.age_high, targets.ages, settings.age_spread)
         self._settings = settings
-        self._female = torch.from_numpy(labels.female)
-        self._gender_weight = torch.from_numpy(labels.gender_weight)
-        self._age_weight = torch.from_numpy(labels.age_weight)
-        self._targets = torch.from_numpy(
-            age_targets(labels.age_low, labels.age_high, ages, settings.age_spread)
-        )
-        self._ages = torch.tensor(ages)
-        self._teacher = torch.from_numpy(data.teacher)
+        self._device = device
+        self._female = torch.from_numpy(labels.female).to(device)
+        self._gender_weight = torch.from_numpy(labels.gender_weight).to(device)
+        self._age_weight = torch.from_numpy(labels.age_weight).to(device)
+        self._targets = torch.from_numpy(ages).to(device)
+        self._ages = torch.tensor(targets.ages.grid, device=device)
+        self._teacher = None if data.teacher is None else torch.from_numpy(data.teacher).to(device)
 
-    def __call__(self, outputs: tuple[Tensor, Tensor, Tensor], rows: NDArray[np.int64]) -> Tensor:
-        chosen, settings = torch.from_numpy(rows), self._settings
-        gender, age, embedding = outputs
-        loss = settings.gender_weight * gender_loss(
-            gender, self._female[chosen], self._gender_weight[chosen], settings.smoothing
-        )
-        if settings.age_weight:
-            loss = loss + settings.age_weight * age_loss(
-                age, self._targets[chosen], self._ages, self._age_weight[chosen], settings.age_mean_weight
-            )
-        if settings.embedding_weight:
-            loss = loss + settings.embedding_weight * embedding_loss(embedding, self._teacher[chosen])
-        return loss
+    def __call__(self, outputs: dict[str, Tensor], rows: NDArray[np.int64]) -> Tensor:
+        chosen, settings = torch.from_numpy(rows).to(self._device), self._settings
+        female, targets = self._female[chosen], self._targets[chosen]
+        gender_weight, age_weight = self._gender_weight[chosen], self._age_weight[chosen]
+        parts = []
+        if "joint" in outputs:
+            parts.append(joint_loss(outputs["joint"], female, targets, gender_weight * age_weight))
+        else:
+            if "gender" in outputs:
+                loss = gender_loss(outputs["gender"], female, gender_weight, settings.smoothing)
+                parts.append(settings.gender_weight * loss)
+            if "age" in outputs:
+                loss = age_loss(outputs["age"], targets, self._ages, age_weight, settings.age_mean_weight)
+                parts.append(settings.age_weight * loss)
+        if self._teacher is not None and settings.embedding_weight:
+            loss = embedding_loss(outputs["embedding"], self._teacher[chosen])
+            parts.append(settings.embedding_weight * loss)
+        return torch.stack(parts).sum()
 
 
 def train_network(
-    network: BaseNetwork,
+    network: nn.Module,
     data: TrainingSet,
+    targets: Targets,
     settings: TrainSection,
     seed: int,
-    report: Callable[[EpochReport], None],
-    keep: Callable[[BaseNetwork], None],
-) -> BaseNetwork:
+    folder: Path,
+    log: RunLog,
+    ranks: Ranks,
+) -> nn.Module:
     """Train and return the averaged network of the epoch with the least validation loss.
+
+    After each epoch ``folder`` holds ``last.pt``, from which a killed run goes on to the same result,
+    and ``network.pt``, the best network so far.
 
     Args:
         network: where training starts.
         data: what it draws from.
+        targets: the task.
         settings: the optimisation.
         seed: of crops and dropout.
-        report: told each epoch's figures.
-        keep: given the best network each time there is a better one, so that a kill loses little.
+        folder: the run's.
+        log: told each step and epoch.
+        ranks: the processes that train together.
+
+    Raises:
+        RecipeError: ``run_corrupt`` if ``last.pt`` cannot be read, ``diverged`` if the loss is no number.
     """
-    torch.manual_seed(seed)
-    torch.set_num_threads(settings.threads)
-    rng = np.random.default_rng(seed)
-    losses = _Losses(data, network.config.ages, settings)
-    optimiser = _optimiser(network, settings)
-    steps = math.ceil(len(data.epoch_rows(settings.clips, rng)) / settings.batch) * settings.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_curve(steps, settings.warmup))
-    averaged = copy.deepcopy(network).eval()
-    best, best_loss, since = copy.deepcopy(averaged), math.inf, 0
-    step = 0
-    for epoch in range(settings.epochs):
-        started = time.monotonic()
-        network.train()
-        train_losses = []
-        rows = data.epoch_rows(settings.clips, rng)
-        for batch in data.sampler.epoch(rows, rng, settings.clean, settings.masked):
-            optimiser.zero_grad(set_to_none=True)
-            loss = losses(_run(network, batch), batch.rows)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            step += 1
-            # A young average forgets its start quickly.
-            _average(averaged, network, min(settings.averaging, step / (step + 10)))
-            train_losses.append(loss.item())
-        result = _validate(averaged, data, losses, epoch, float(np.mean(train_losses)), started)
-        report(result)
-        since += 1
-        if result.loss < best_loss:
-            best, best_loss, since = copy.deepcopy(averaged), result.loss, 0
-            keep(best)
-        if since >= settings.patience:
-            break
-    return best
+    return _Loop(network, data, targets, settings, seed, folder, log, ranks).run()
 
 
-def _run(network: BaseNetwork, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    out: tuple[Tensor, Tensor, Tensor] = network(
-        torch.from_numpy(batch.features), torch.from_numpy(batch.lengths)
-    )
-    return out
+class _Loop:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: TrainingSet,
+        targets: Targets,
+        settings: TrainSection,
+        seed: int,
+        folder: Path,
+        log: RunLog,
+        ranks: Ranks,
+    ) -> None:
+        # Dropout differs between processes, the choice of recordings does not.
+        torch.manual_seed(seed + 1_000_003 * ranks.rank)
+        torch.set_num_threads(settings.threads)
+        self._rows_rng = np.random.default_rng(seed)
+        self._crops_rng = np.random.default_rng((seed, ranks.rank))
+        self._data, self._targets, self._settings = data, targets, settings
+        self._folder, self._log, self._ranks = folder, log, ranks
+        self._budget = math.inf if settings.minutes is None else 60 * settings.minutes
+        self._began, self._spent_before = time.process_time(), 0.0
+        self._network = network.to(ranks.device)
+        self._averaged = copy.deepcopy(self._network).eval()
+        self._shared = ranks.wrap(self._network)
+        self._losses = Losses(data, targets, settings, ranks.device)
+        self._optimiser = _optimiser(self._network, settings)
+        crops = len(data.epoch_rows(settings.clips, np.random.default_rng(seed)))
+        self._steps = math.ceil(crops / settings.batch) * settings.epochs
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, self._rate)
+        self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._mixed)
+
+    @property
+    def _mixed(self) -> bool:
+        return self._settings.mixed and self._ranks.device.type == "cuda"
+
+    def run(self) -> nn.Module:
+        progress = self._resumed()
+        while not self._over(progress):
+            started = time.monotonic()
+            train_loss = self._epoch(progress)
+            if not math.isfinite(train_loss):
+                raise RecipeError(
+                    "diverged", f"The loss of epoch {progress.epoch + 1} is no number; lower train.rate."
+                )
+            if self._ranks.first:
+                found = validate(self._averaged, self._data, self._losses, self._targets)
+                report = EpochReport(progress.epoch, train_loss, *found, time.monotonic() - started)
+                self._log.epoch(report)
+                better = report.loss < progress.best_loss
+                progress.since = 0 if better else progress.since + 1
+                if better:
+                    progress.best_loss = report.loss
+                    write_whole(self._averaged.state_dict(), self._folder / "network.pt")
+            progress.epoch += 1
+            progress.spent = self._spent()
+            if self._ranks.first:
+                save_state(self._folder / "last.pt", progress, self._parts(), self._rngs())
+        load_network(self._averaged, self._folder / "network.pt")
+        return self._averaged.cpu()
+
+    def _parts(self) -> dict[str, object]:
+        return {
+            "network": self._network,
+            "averaged": self._averaged,
+            "optimiser": self._optimiser,
+            "schedule": self._schedule,
+            "scaler": self._scaler,
+        }
+
+    def _rngs(self) -> dict[str, np.random.Generator]:
+        return {"rows": self._rows_rng, "crops": self._crops_rng}
+
+    def _resumed(self) -> Progress:
+        last = self._folder / "last.pt"
+        if not last.is_file():
+            return Progress()
+        progress = load_state(last, self._parts(), self._rngs())
+        self._spent_before = progress.spent
+        if not self._ranks.first:
+            # The state is the first process's: the others draw other crops and dropout.
+            again = (self._ranks.rank, progress.step)
+            self._crops_rng = np.random.default_rng(again)
+            torch.manual_seed(hash(again) % 2**63)
+        else:
+            self._log.rewind(progress.epoch)
+            self._log.say(f"going on after {progress.epoch} epochs")
+        return progress
+
+    def _rate(self, step: int) -> float:
+        share = max(step / self._steps, self._spent() / self._budget)
+        return _rate_factor(share, self._settings.warmup, self._settings.schedule)
+
+    def _over(self, progress: Progress) -> bool:
+        settings = self._settings
+        over = (
+            progress.epoch >= settings.epochs
+            or progress.since >= settings.patience
+            or self._spent() >= self._budget
+        )
+        return bool(self._ranks.agree(float(over)))
+
+    def _spent(self) -> float:
+        """Return the seconds of processor time that this training took, in all its parts."""
+        return self._spent_before + time.process_time() - self._began
+
+    def _epoch(self, progress: Progress) -> float:
+        """Train on one epoch and return the mean loss."""
+        self._shared.train()
+        rows = self._rows_rng.permutation(self._data.epoch_rows(self._settings.clips, self._rows_rng))
+        mine = rows[self._ranks.rank :: self._ranks.size][: len(rows) // self._ranks.size]
+        settings, done, losses = self._settings, 0, []
+        for batch in self._data.sampler.epoch(mine, self._crops_rng, settings.clean, settings.masked):
+            # A lone crop has no deviation for batch normalisation.
+            if len(batch.rows) > 1:
+                losses.append(self._step(batch, progress))
+            done += len(batch.rows)
+            if self._ranks.first and losses:
+                self._log.step(progress.epoch, settings.epochs, done / len(mine), losses[-1])
+            # Several processes must take the same number of steps.
+            if self._ranks.size == 1 and self._spent() >= self._budget:
+                break
+        return float(np.mean(losses)) if losses else math.nan
+
+    def _step(self, batch: Batch, progress: Progress) -> float:
+        device = self._ranks.device
+        self._optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, enabled=self._mixed):
+            outputs = self._shared(
+                torch.from_numpy(batch.features).to(device), torch.from_numpy(batch.lengths).to(device)
+            )
+        loss = self._losses({name: value.float() for name, value in outputs.items()}, batch.rows)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimiser)
+        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self._schedule.step()
+        progress.step += 1
+        # A young average forgets its start quickly.
+        decay = min(self._settings.averaging, progress.step / (progress.step + 10))
+        _average(self._averaged, self._network, decay if self._settings.averaging else 0.0)
+        return float(loss.item())
 
 
-def _optimiser(network: BaseNetwork, settings: TrainSection) -> torch.optim.Optimizer:
-    slow = network.encoder_parameters()
+def _optimiser(network: nn.Module, settings: TrainSection) -> torch.optim.Optimizer:
+    pretrained: Callable[[], list[nn.Parameter]] = getattr(network, "encoder_parameters", list)
+    slow = pretrained()
     slow_ids = {id(parameter) for parameter in slow}
     fast = [parameter for parameter in network.parameters() if id(parameter) not in slow_ids]
-    return torch.optim.AdamW(
-        [{"params": slow, "lr": settings.encoder_rate}, {"params": fast, "lr": settings.rate}],
-        weight_decay=settings.weight_decay,
-    )
+    groups = [{"params": fast, "lr": settings.rate}]
+    if slow:
+        groups.insert(0, {"params": slow, "lr": settings.encoder_rate})
+    makers: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    return makers[settings.optimiser](groups, weight_decay=settings.weight_decay)
 
 
-def _rate_curve(steps: int, warmup: float) -> Callable[[int], float]:
-    rising = max(1, int(steps * warmup))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising)))
-
-    return factor
+def _rate_factor(share: float, warmup: float, schedule: str) -> float:
+    """Return what the learning rate is multiplied by when ``share`` of the training is done."""
+    if share < warmup:
+        return max(share, 1e-3) / warmup
+    if schedule == "constant":
+        return 1.0
+    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (share - warmup) / (1 - warmup)))
 
 
 @torch.no_grad()
-def _average(averaged: BaseNetwork, network: BaseNetwork, decay: float) -> None:
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     for kept, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.lerp_(new, 1 - decay)
         else:
             kept.copy_(new)
-
-
-def _validation_batches(data: TrainingSet) -> Iterator[Batch]:
-    for version in (0, 1):
-        yield from data.sampler.whole(data.validation, version, _VALIDATION_FRAMES)
-
-
-@torch.no_grad()
-def _validate(
-    network: BaseNetwork, data: TrainingSet, losses: _Losses, epoch: int, train_loss: float, started: float
-) -> EpochReport:
-    network.eval()
-    ages = torch.tensor(network.config.ages)
-    rows, logits, years, totals = [], [], [], []
-    for batch in _validation_batches(data):
-        outputs = _run(network, batch)
-        totals.append((losses(outputs, batch.rows).item(), len(batch.rows)))
-        rows.append(batch.rows)
-        logits.append(outputs[0].numpy())
-        years.append((outputs[1].softmax(1) @ ages).numpy())
-    row, logit, year = (np.concatenate(parts) for parts in (rows, logits, years))
-    female = data.labels.female[row]
-    middle = (data.labels.age_low[row] + data.labels.age_high[row]) / 2
-    train_middle = (data.labels.age_low[data.train] + data.labels.age_high[data.train]) / 2
-    recalls = [np.mean((logit > 0)[female == value] == value) for value in (0, 1)]
-    known = ~np.isnan(middle)
-    constant = np.abs(middle[known] - np.nanmedian(train_middle)).mean()
-    return EpochReport(
-        epoch=epoch,
-        train_loss=train_loss,
-        loss=sum(loss * count for loss, count in totals) / sum(count for _, count in totals),
-        accuracy=float(np.mean(((logit > 0) == female)[~np.isnan(female)])),
-        uar=float(np.mean(recalls)),
-        age_ratio=float(np.abs(year - middle)[known].mean() / constant),
-        age_correlation=float(np.corrcoef(year[known], middle[known])[0, 1]),
-        seconds=time.monotonic() - started,
-    )

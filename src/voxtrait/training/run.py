@@ -1,18 +1,15 @@
-"""A training from recipe to bundle: prepare, train, export, calibrate, evaluate, save."""
+"""A training from recipe to bundle: prepare, train, export, calibrate, save."""
 
 from __future__ import annotations
 
 import datetime
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from pydantic import ValidationError
 
-import voxtrait
 from voxtrait.bundle import (
     AgeCard,
     CalibrationRow,
@@ -27,16 +24,13 @@ from voxtrait.bundle import (
     TrainingSummary,
     save_bundle,
 )
-from voxtrait.errors import RecipeError
-from voxtrait.features import build_features
-from voxtrait.systems import SYSTEMS
-from voxtrait.systems.base import EMBEDDING_SIZE, BaseConfig, BaseNetwork
-from voxtrait.training.export import export_onnx
-from voxtrait.training.fit_card import fit_cards
-from voxtrait.training.loop import EpochReport, TrainingSet, train_network
-from voxtrait.training.prepare import Prepared, balanced_labels, prepare, teacher_embeddings
-from voxtrait.training.recipe import Recipe, load_recipe
-from voxtrait.training.sampling import CropSampler
+from voxtrait.training.fit_card import fit_card
+from voxtrait.training.models import Made, make_model
+from voxtrait.training.prepare import Prepared, prepare, prepare_features
+from voxtrait.training.ranks import Ranks, joined_ranks
+from voxtrait.training.recipe import Recipe, load_recipe, system_of
+from voxtrait.training.runfolder import describe_run, draw_history, open_run
+from voxtrait.training.watch import RunLog, Watcher, open_run_log
 
 __all__ = ["train"]
 
@@ -44,98 +38,67 @@ __all__ = ["train"]
 def train(
     recipe_file: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    say: Callable[[str], None],
+    watcher: Watcher,
     overrides: Sequence[str] = (),
-) -> Path:
-    """Train what a recipe says and return the folder of its bundle.
+) -> Path | None:
+    """Train what a recipe says and return the folder of its bundle; None in a process that only helps.
 
-    The run folder ``out`` gets ``recipe.json``, ``log.txt``, ``network.pt`` and ``bundle/``; prepared
-    data lie in a cache folder beside it, for the next run on the same corpora.
+    The run folder ``out`` gets ``recipe.yaml``, ``run.json`` (what the run depends on), ``log.txt``,
+    ``history.jsonl``, ``curve.png``, ``tensorboard/``, checkpoints and ``bundle/``; prepared data lie in
+    a cache folder beside it, for the next run on the same corpora. A run that was killed goes on where
+    it was, to the same result; a finished one is left as it is.
+
+    Under ``torchrun`` several processes train together: the first one writes.
 
     Raises:
         RecipeError, CorpusError, MissingExtraError: before anything is trained.
     """
     recipe = load_recipe(recipe_file, overrides)
-    config = _network_config(recipe)
-    build_features(recipe.features.name, recipe.features.config)
+    system_of(recipe)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    with joined_ranks() as ranks:
+        if ranks.first:
+            open_run(folder, recipe)
+        ranks.agree(0.0)
+        if (folder / "bundle").is_dir():
+            watcher.say(f"{folder} is finished; name another folder to train again")
+            return folder / "bundle"
+        with open_run_log(folder, watcher, writes=ranks.first) as log:
+            _run(recipe, folder, log, ranks)
+    return folder / "bundle" if ranks.first else None
+
+
+def _run(recipe: Recipe, folder: Path, log: RunLog, ranks: Ranks) -> None:
     cache = folder.parent / "cache"
     cache.mkdir(exist_ok=True)
-    with (folder / "log.txt").open("w", encoding="utf-8") as log:
-
-        def tell(line: str) -> None:
-            log.write(line + "\n")
-            log.flush()
-            say(line)
-
-        (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
-        tell(f"voxtrait {voxtrait.__version__}, torch {torch.__version__}, seed {recipe.seed}")
-        prepared = prepare(recipe, cache, tell)
-        network = _train(recipe, config, prepared, folder, tell)
-        bundle = make_bundle(recipe, prepared, network, tell)
-        save_bundle(folder / "bundle", bundle.card, bundle.model)
-        tell(f"{bundle.title}: {len(bundle.model) / 1e6:.2f} MB in {folder / 'bundle'}")
-    return folder / "bundle"
-
-
-def _network_config(recipe: Recipe) -> BaseConfig:
-    """Return the network's settings, checked before hours are spent on anything else."""
-    if recipe.system not in SYSTEMS:
-        raise RecipeError(
-            "recipe_field", f"system: there is no system {recipe.system!r}; there are {', '.join(SYSTEMS)}."
-        )
-    try:
-        return BaseConfig.model_validate(recipe.network)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise RecipeError("recipe_field", f"network.{key}: {first['msg']}.") from error
+    joins = system_of(recipe)[0].ensemble
+    # The first process prepares; the others find it in the cache.
+    with ranks.first_then_others():
+        prepared = prepare(recipe, cache, log.say)
+        source = None if joins else prepare_features(recipe, prepared, cache, log.say)
+    if ranks.first:
+        log.say(describe_run(folder, recipe, prepared, ranks))
+    made = make_model(recipe, prepared, source, folder, log, ranks)
+    if not ranks.first:
+        return
+    log.say(f"exported {len(made.model) / 1e6:.2f} MB, equal to what was trained")
+    draw_history(folder)
+    bundle = _bundle(recipe, prepared, made)
+    save_bundle(folder / "bundle", bundle.card, bundle.model)
+    log.say(f"{bundle.title}: {len(bundle.model) / 1e6:.2f} MB in {folder / 'bundle'}")
 
 
-def _train(
-    recipe: Recipe, config: BaseConfig, prepared: Prepared, folder: Path, say: Callable[[str], None]
-) -> BaseNetwork:
-    settings = recipe.train
-    torch.manual_seed(recipe.seed)
-    network = BaseNetwork(config)
-    shortest, longest = (round(seconds * 100) for seconds in settings.crop)
-    mels = prepared.plan.config["n_mels"]
-    data = TrainingSet(
-        CropSampler(prepared.features, mels, (shortest, longest), settings.batch),
-        balanced_labels(recipe, prepared),
-        prepared.speakers,
-        prepared.rows["train"],
-        prepared.rows["validation"],
-        teacher_embeddings(prepared, recipe, folder.parent / "cache"),
+def _bundle(recipe: Recipe, prepared: Prepared, made: Made) -> ModelBundle:
+    """Return the model with its card, calibrated on the validation speakers."""
+    card = _plain_card(recipe, prepared, made).sealed(made.model)
+    return ModelBundle(
+        fit_card(ModelBundle(card, made.model), recipe, prepared, made.targets.ages), made.model
     )
 
-    def report(result: EpochReport) -> None:
-        say(str(result))
 
-    def keep(best: BaseNetwork) -> None:
-        partial = folder / "network.partial"
-        torch.save(best.state_dict(), partial)
-        partial.replace(folder / "network.pt")
-
-    return train_network(network, data, settings, recipe.seed, report, keep)
-
-
-def make_bundle(
-    recipe: Recipe, prepared: Prepared, network: BaseNetwork, say: Callable[[str], None]
-) -> ModelBundle:
-    """Export a trained network and calibrate it on the validation speakers."""
-    model = export_onnx(network, size=prepared.features.size)
-    say(f"exported {len(model) / 1e6:.2f} MB, equal to torch at several lengths")
-    plain = _plain_card(recipe, prepared, network).sealed(model)
-    fitted = fit_cards(ModelBundle(plain, model), recipe, prepared)
-    sections = {"gender": fitted.gender, "age": fitted.age, "embedding": fitted.embedding}
-    return ModelBundle(plain.model_copy(update=sections), model)
-
-
-def _plain_card(recipe: Recipe, prepared: Prepared, network: BaseNetwork) -> Card:
+def _plain_card(recipe: Recipe, prepared: Prepared, made: Made) -> Card:
     """Return the card as it is before calibration: scores are taken at their word."""
-    about = recipe.bundle
+    about, targets = recipe.bundle, made.targets
     as_is = CalibrationRow(speech=1.0, scale=1.0, bias=0.0)
     middle = IntervalRow(speech=1.0, low=0.1, high=0.9)
     return Card(
@@ -145,13 +108,14 @@ def _plain_card(recipe: Recipe, prepared: Prepared, network: BaseNetwork) -> Car
         origin=about.origin,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         description=about.description,
-        features=FeatureCard(name=prepared.plan.name, config=prepared.plan.config),
+        preprocess=made.preprocess,
+        features=FeatureCard(name=made.features.name, config=made.features.config),
         window=about.window,
         hop=about.window,
         min_speech=about.min_speech,
-        gender=GenderCard(calibration=(as_is,), unsure_below=0.5),
-        age=AgeCard(grid=network.config.ages, interval=(middle,)),
-        embedding=EmbeddingCard(size=EMBEDDING_SIZE, threshold=0.5),
+        gender=GenderCard(calibration=(as_is,), unsure_below=0.5) if targets.gender else None,
+        age=AgeCard(grid=targets.ages.grid, interval=(middle,)) if targets.age else None,
+        embedding=EmbeddingCard(size=made.embedding, threshold=0.5) if made.embedding else None,
         training=_summary(recipe, prepared),
     )
 
@@ -159,19 +123,23 @@ def _plain_card(recipe: Recipe, prepared: Prepared, network: BaseNetwork) -> Car
 def _summary(recipe: Recipe, prepared: Prepared) -> TrainingSummary:
     manifest = prepared.manifest
     seconds = prepared.speech.sizes() / 16000
-    names = manifest["corpus"].to_numpy()
-    corpora = []
-    for source in recipe.data.corpora:
-        mine = names == Path(source.path).name
-        corpora.append(
-            Corpus(
-                name=source.name,
-                licence=source.licence,
-                speakers=len(np.unique(prepared.speakers[mine])),
-                clips=int(mine.sum()),
-                hours=round(float(seconds[mine].sum()) / 3600, 2),
-            )
+    names = manifest["corpus"].fill_null("").to_numpy()
+    sources = [
+        (source.name, source.licence, names == Path(source.path).name) for source in recipe.data.corpora
+    ]
+    if not sources:
+        about = recipe.data
+        sources = [(about.name or Path(str(about.manifest)).stem, about.licence, names == names)]
+    corpora = [
+        Corpus(
+            name=name,
+            licence=licence,
+            speakers=len(np.unique(prepared.speakers[mine])),
+            clips=int(mine.sum()),
+            hours=round(float(seconds[mine].sum()) / 3600, 2),
         )
+        for name, licence, mine in sources
+    ]
     splits = {
         name: SplitSize(speakers=len(np.unique(prepared.speakers[rows])), clips=len(rows))
         for name, rows in prepared.rows.items()

@@ -4,15 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from voxtrait.labels import group_of
-from voxtrait.training.feature_cache import FeatureCache
 
-__all__ = ["Batch", "CropSampler", "Labels", "speaker_weights"]
+__all__ = ["Batch", "CropSampler", "FrameSource", "Labels", "Vectors", "speaker_weights"]
+
+
+class FrameSource(Protocol):
+    """Frames of every recording in every version, as `FeatureCache` holds them."""
+
+    @property
+    def size(self) -> int:
+        """Values in a frame."""
+        ...
+
+    @property
+    def versions(self) -> int:
+        """Versions of each recording."""
+        ...
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Frames of each recording, (rows,)."""
+        ...
+
+    def key(self, version: int) -> str:
+        """Return what changes whenever the frames of a version do."""
+        ...
+
+    def read(self, row: int, version: int, start: int, stop: int) -> NDArray[np.floating]:
+        """Return frames ``start`` to ``stop`` of a recording, (n, size)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One vector a recording and version, (versions, rows, size): frames of recordings of one frame."""
+
+    values: NDArray[np.float32]
+
+    @property
+    def size(self) -> int:
+        """Values in a vector."""
+        return int(self.values.shape[2])
+
+    @property
+    def versions(self) -> int:
+        """Versions of each recording."""
+        return int(self.values.shape[0])
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """One frame a recording, (rows,)."""
+        return np.ones(self.values.shape[1], np.int64)
+
+    def key(self, version: int) -> str:
+        """Return the hash of a version's vectors."""
+        return sha256(self.values[version].tobytes()).hexdigest()
+
+    def read(self, row: int, version: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the vector of a recording as its one frame, (1, size)."""
+        return self.values[version, row : row + 1]
 
 
 @dataclass(frozen=True)
@@ -27,19 +85,22 @@ class Labels:
 
     @classmethod
     def of(cls, manifest: pl.DataFrame, power: float) -> Labels:
-        """Read the labels of a manifest; weights are those of `speaker_weights`."""
+        """Read the labels of a manifest; weights are those of `speaker_weights` times the manifest's own."""
         gender = manifest["gender"].to_list()
         female = np.array([{"female": 1.0, "male": 0.0}.get(word, np.nan) for word in gender], np.float32)
         low = manifest["age_low"].cast(pl.Float64).fill_null(np.nan).to_numpy()
         high = manifest["age_high"].cast(pl.Float64).fill_null(np.nan).to_numpy()
         groups = [None if np.isnan(x) else group_of(x) for x in (low + high) / 2]
         speakers = manifest["speaker"].to_list()
+        own = np.ones(len(speakers), np.float32)
+        if "weight" in manifest.columns:
+            own = manifest["weight"].fill_null(1.0).to_numpy().astype(np.float32)
         return cls(
             female,
             low,
             high,
-            speaker_weights(speakers, [None if np.isnan(x) else str(x) for x in female], power),
-            speaker_weights(speakers, groups, power),
+            own * speaker_weights(speakers, [None if np.isnan(x) else str(x) for x in female], power),
+            own * speaker_weights(speakers, groups, power),
         )
 
 
@@ -70,18 +131,27 @@ class CropSampler:
     """Draws crops of the cached features.
 
     Args:
-        cache: the features.
-        mels: columns stored as logarithms.
+        source: the features.
+        powers: columns stored as logarithms.
         frames: shortest and longest crop, in frames.
         batch: crops a batch.
+        from_start: whether crops begin where recordings begin, instead of anywhere.
     """
 
-    def __init__(self, cache: FeatureCache, mels: int, frames: tuple[int, int], batch: int) -> None:
-        self._arrays = cache.open()
-        self._offsets = cache.offsets
-        self._mels = mels
+    def __init__(
+        self,
+        source: FrameSource,
+        powers: int,
+        frames: tuple[int, int],
+        batch: int,
+        from_start: bool = False,
+    ) -> None:
+        self._source = source
+        self._counts = source.counts
+        self._powers = powers
         self._frames = frames
         self._batch = batch
+        self._from_start = from_start
 
     def epoch(
         self, rows: NDArray[np.int64], rng: np.random.Generator, clean: float, masked: float = 0.0
@@ -103,35 +173,37 @@ class CropSampler:
 
     def whole(self, rows: NDArray[np.int64], version: int, longest: int) -> Iterator[Batch]:
         """Yield batches of the first ``longest`` frames of each row, the long ones first."""
-        sizes = np.minimum(self._offsets[rows + 1] - self._offsets[rows], longest)
+        version = min(version, self._source.versions - 1)
+        sizes = np.minimum(self._counts[rows], longest)
         rows = rows[np.argsort(-sizes, kind="stable")]
         for first in range(0, len(rows), self._batch):
             chosen = rows[first : first + self._batch]
             yield self._pad([self._read(row, version, 0, longest) for row in chosen.tolist()], chosen)
 
     def _crop(self, row: int, length: int, rng: np.random.Generator, clean: float) -> NDArray[np.float32]:
-        size = int(self._offsets[row + 1] - self._offsets[row])
+        spare = max(0, int(self._counts[row]) - length)
         version = 0
-        if len(self._arrays) > 1 and rng.random() >= clean:
-            version = int(rng.integers(1, len(self._arrays)))
-        start = int(rng.integers(0, max(0, size - length) + 1))
+        if self._source.versions > 1 and rng.random() >= clean:
+            version = int(rng.integers(1, self._source.versions))
+        start = 0 if self._from_start else int(rng.integers(0, spare + 1))
         return self._read(row, version, start, length)
 
     def _mask(self, crop: NDArray[np.float32], rng: np.random.Generator) -> None:
-        """Blank out up to two mel bands and two moments (Park et al. 2019, "SpecAugment")."""
+        """Blank out up to two bands and two moments (Park et al. 2019, "SpecAugment")."""
+        bands = self._powers or crop.shape[1]
         for _ in range(2):
-            width = int(rng.integers(0, self._mels // 6 + 1))
-            first = int(rng.integers(0, self._mels - width + 1))
+            width = int(rng.integers(0, bands // 6 + 1))
+            first = int(rng.integers(0, bands - width + 1))
             crop[:, first : first + width] = 0.0
             width = int(rng.integers(0, len(crop) // 8 + 1))
             first = int(rng.integers(0, len(crop) - width + 1))
             crop[first : first + width] = 0.0
 
     def _read(self, row: int, version: int, start: int, length: int) -> NDArray[np.float32]:
-        first = int(self._offsets[row]) + start
-        last = min(first + length, int(self._offsets[row + 1]))
-        frames = np.asarray(self._arrays[version][first:last], dtype=np.float32)
-        frames[:, : self._mels] = np.exp(frames[:, : self._mels])
+        stop = min(start + length, int(self._counts[row]))
+        # A copy: the store is read-only, and masks write into the crop.
+        frames = np.array(self._source.read(row, version, start, stop), dtype=np.float32)
+        frames[:, : self._powers] = np.exp(frames[:, : self._powers])
         return frames
 
     @staticmethod

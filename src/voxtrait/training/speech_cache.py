@@ -1,31 +1,34 @@
-"""The speech of a corpus, decoded and cut out once: one flat file of 16-bit samples and its index."""
+"""The speech of a corpus, decoded and cut out once: a store of 16-bit samples."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import get_context
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE, load_audio
 from voxtrait.errors import AudioError, CorpusError
+from voxtrait.parallel import map_in_order
 from voxtrait.speech import SpeechDetector, SpeechSettings
+from voxtrait.training.reading import ReadingOrder, Source
+from voxtrait.training.store import ListColumn, Store, Watcher, list_array
 
-__all__ = ["SpeechCache", "build_speech_cache"]
+__all__ = ["SpeechCache", "SpeechOf", "build_speech_cache", "speech_store"]
 
-_CHUNK = 64
 #: Goes up when decoding or detection changes, so that an older cache is not taken for a new one.
-_VERSION = "2"
+_VERSION: Final = "3"
 #: Longer recordings add cost, not speakers.
-_MAX_SECONDS = 30
+_MAX_SECONDS: Final = 30
+_FULL_SCALE: Final = 32767
 
 
 @dataclass(frozen=True)
@@ -33,102 +36,162 @@ class SpeechCache:
     """Speech with the pauses taken out, of every recording that has any.
 
     Attributes:
-        manifest: the recordings, in the order of the cache.
+        manifest: the recordings, in the order of the cache, with their measured ``duration``.
         skipped: path -> why a recording is not among them.
+        column: the samples, as 16-bit numbers.
     """
 
     manifest: pl.DataFrame
-    offsets: NDArray[np.int64]
     skipped: dict[str, str]
-    file: Path
+    column: ListColumn
 
     def __len__(self) -> int:
         return self.manifest.height
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies; the name is a hash of what it holds."""
+        return self.column.store.folder
+
     def samples(self, row: int) -> NDArray[np.float32]:
         """Return the speech of one recording, shape (n,), in [-1, 1]."""
-        start, end = self.offsets[row : row + 2].tolist()
-        pcm = np.fromfile(self.file, dtype=np.int16, count=end - start, offset=2 * start)
-        return pcm.astype(np.float32) / np.float32(32767)
+        return as_floats(self.column.read(row))
 
     def sizes(self) -> NDArray[np.int64]:
         """Return samples of speech in each recording, shape (len,)."""
-        return np.diff(self.offsets)
+        return self.column.counts
 
 
-_detector: SpeechDetector | None = None
+@dataclass(frozen=True)
+class Spoken:
+    """The speech of a recording (n,), empty if there is none, and then why."""
+
+    path: str
+    speech: NDArray[np.int16]
+    duration: float | None = None
+    error: str | None = None
 
 
-def _speech_of(path: str) -> tuple[NDArray[np.int16], float] | str:
-    global _detector
-    if _detector is None:
-        _detector = SpeechDetector()
-    try:
-        samples = load_audio(path)
-    except AudioError as error:
-        return error.code
-    parts = [samples[start:end] for start, end in _detector.spans(samples)]
-    if not parts:
-        return "no_speech"
-    speech = np.concatenate(parts)[: _MAX_SECONDS * SAMPLE_RATE]
-    return np.round(np.clip(speech, -1, 1) * 32767).astype(np.int16), samples.size / SAMPLE_RATE
+class SpeechOf:
+    """Finds the speech of recordings."""
+
+    def __init__(self) -> None:
+        self._detector = SpeechDetector()
+
+    def __call__(self, source: Source) -> Spoken:
+        """Return the speech of a recording, at most 30 s; one that cannot be heard says why."""
+        nothing = np.zeros(0, np.int16)
+        try:
+            samples = load_audio(source.path if source.content is None else source.content)
+        except AudioError as error:
+            return Spoken(source.path, nothing, None, error.code)
+        duration = samples.size / SAMPLE_RATE
+        parts = [samples[start:end] for start, end in self._detector.spans(samples)]
+        if not parts:
+            return Spoken(source.path, nothing, duration, "no_speech")
+        speech = np.concatenate(parts)[: _MAX_SECONDS * SAMPLE_RATE]
+        whole = np.round(np.clip(speech, -1, 1) * _FULL_SCALE).astype(np.int16)
+        return Spoken(source.path, whole, duration)
 
 
-def _speech_of_all(paths: Sequence[str]) -> list[tuple[NDArray[np.int16], float] | str]:
-    return [_speech_of(path) for path in paths]
+def as_floats(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return 16-bit samples (n,) as floats in [-1, 1]."""
+    return samples.astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def build_speech_cache(manifest: pl.DataFrame, folder: Path, workers: int) -> SpeechCache:
-    """Decode and detect, in parallel; a cache of the same recordings that is already there is used.
+def speech_store(manifest: pl.DataFrame, folder: Path) -> tuple[ReadingOrder, Store]:
+    """Return where the speech of a manifest's recordings lies or will lie within ``folder``.
 
     Raises:
-        CorpusError: ``corpus_empty`` if no recording has speech, ``corpus_columns`` if a recording
-            stands in two rows.
+        CorpusError: ``corpus_columns`` if a recording stands in two rows.
     """
     if manifest["path"].is_duplicated().any():
         twice = manifest.filter(pl.col("path").is_duplicated())["path"][0]
         raise CorpusError("corpus_columns", f"Two rows of the manifest are the same recording: {twice}.")
-    about = "\n".join([_VERSION, str(SpeechSettings()), *sorted(manifest["path"])])
+    order = ReadingOrder.of(manifest["path"].to_list())
+    about = "\n".join([_VERSION, str(SpeechSettings()), str(_MAX_SECONDS), order.fingerprint()])
     key = sha256(about.encode()).hexdigest()[:16]
-    home = folder / f"speech-{key}"
-    index_file, samples_file = home / "index.json", home / "speech.int16"
-    if not index_file.is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        _fill(manifest, samples_file, index_file, workers)
-    index = json.loads(index_file.read_text())
-    if not index["paths"]:
+    return order, Store(folder / f"speech-{key}", order.sizes)
+
+
+def build_speech_cache(
+    manifest: pl.DataFrame, folder: Path, workers: int, watcher: Watcher | None = None
+) -> SpeechCache:
+    """Decode and detect, in parallel; what is there already of the same recordings is used.
+
+    Args:
+        manifest: the recordings; of those in an archive each archive is read once, from its start.
+        folder: where caches lie.
+        workers: processes.
+        watcher: told of each recording.
+
+    Raises:
+        CorpusError: ``corpus_empty`` if no recording has speech, ``corpus_columns`` if a recording
+            stands in two rows, ``corpus_archive`` if an archive is damaged, ``corpus_store`` if the
+            cache is, ``corpus_reader`` if a process dies.
+        UsageError: ``no_space``, ``output`` if the cache cannot be written.
+    """
+    order, store = speech_store(manifest, folder)
+    if not store.whole:
+        _fill(order, store, workers, watcher)
+    table = pl.concat(
+        [pl.DataFrame(store.read(shard, "path", "duration", "error")) for shard in range(len(store.sizes))]
+    )
+    is_heard = table["error"].is_null()
+    skipped = dict(table.filter(~is_heard).select("path", "error").iter_rows())
+    if not is_heard.any():
         raise CorpusError("corpus_empty", "None of the recordings holds speech.")
-    rows = pl.DataFrame({"path": index["paths"], "duration": index["durations"]})
-    table = rows.join(manifest.drop("duration"), on="path", how="left", maintain_order="left")
-    offsets = np.concatenate([[0], np.cumsum(index["sizes"])]).astype(np.int64)
-    return SpeechCache(table, offsets, index["skipped"], samples_file)
+    rows = table.filter(is_heard).select("path", "duration")
+    merged = rows.join(manifest.drop("duration"), on="path", how="left", maintain_order="left")
+    return SpeechCache(merged, skipped, ListColumn.of(store, "speech", is_heard.to_numpy()))
 
 
-def _fill(manifest: pl.DataFrame, samples_file: Path, index_file: Path, workers: int) -> None:
-    paths = sorted(manifest["path"].unique())
-    index: dict[str, list[object]] = {"paths": [], "durations": [], "sizes": []}
-    skipped: dict[str, str] = {}
-    # Two runs may fill the cache at once: each its own files, the last to finish stays.
-    partial_samples = samples_file.with_suffix(f".{os.getpid()}.partial")
-    with partial_samples.open("wb") as output:
-        for path, found in zip(paths, _in_parallel(paths, workers), strict=True):
-            if isinstance(found, str):
-                skipped[path] = found
-                continue
-            speech, duration = found
-            output.write(speech.tobytes())
-            for name, value in (("paths", path), ("durations", duration), ("sizes", speech.size)):
-                index[name].append(value)
-    partial_samples.replace(samples_file)
-    # Written last and renamed: an index that is there belongs to a whole cache.
-    partial = index_file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps({**index, "skipped": skipped}))
-    partial.replace(index_file)
+def _fill(order: ReadingOrder, store: Store, workers: int, watcher: Watcher | None) -> None:
+    if watcher is not None:
+        watcher.expect(sum(store.sizes[shard] for shard in store.missing()))
+    found = map_in_order(_speech_of_all, order.pending(store), workers, _begin)
+    for shard, results in groupby(found, key=itemgetter(0)):
+        store.write(shard, _columns(list(_told(results, watcher))))
+    store.seal(
+        {
+            "holds": "speech",
+            "columns": {
+                "path": "as in the manifest",
+                "duration": "seconds of the recording, with its pauses; null if it cannot be heard",
+                "speech": f"samples without pauses, 16 bit, mono, {SAMPLE_RATE} Hz, at most {_MAX_SECONDS} s",
+                "error": "why there is none, else null",
+            },
+        }
+    )
 
 
-def _in_parallel(paths: list[str], workers: int) -> Iterator[tuple[NDArray[np.int16], float] | str]:
-    chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
-    # Spawned, not forked: a fork of a process with threads may inherit a lock that nobody opens.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for results in pool.map(_speech_of_all, chunks):
-            yield from results
+def _told(results: Iterable[tuple[int, list[Spoken]]], watcher: Watcher | None) -> Iterator[Spoken]:
+    for _, chunk in results:
+        for spoken in chunk:
+            if watcher is not None:
+                watcher.heard(spoken.duration or 0.0)
+                watcher.file_done()
+            yield spoken
+
+
+def _columns(rows: list[Spoken]) -> dict[str, pa.Array]:
+    return {
+        "path": pa.array([row.path for row in rows], pa.string()),
+        "duration": pa.array([row.duration for row in rows], pa.float64()),
+        "speech": list_array([row.speech for row in rows]),
+        "error": pa.array([row.error for row in rows], pa.string()),
+    }
+
+
+_speech_of: SpeechOf | None = None
+
+
+def _begin() -> None:
+    global _speech_of
+    _speech_of = SpeechOf()
+
+
+def _speech_of_all(task: tuple[int, list[Source]]) -> tuple[int, list[Spoken]]:
+    assert _speech_of is not None
+    shard, sources = task
+    return shard, [_speech_of(source) for source in sources]

@@ -1,0 +1,304 @@
+"""From prepared corpora to an ONNX model, for each kind of system."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from voxtrait.audio import SAMPLE_RATE
+from voxtrait.bundle import FeatureCard
+from voxtrait.features import FeatureExtractor, build_features
+from voxtrait.systems.system import LabelledVectors, Settings, System, Targets
+from voxtrait.training.calibration import ADULT_VOICE
+from voxtrait.training.export import export_onnx
+from voxtrait.training.loop import TrainingSet, train_network
+from voxtrait.training.prepare import Prepared, balanced_labels
+from voxtrait.training.ranks import Ranks
+from voxtrait.training.recipe import Recipe, system_of
+from voxtrait.training.sampling import CropSampler, FrameSource, Labels, Vectors
+from voxtrait.training.scorer import WHOLE, Scorer
+from voxtrait.training.watch import RunLog
+
+__all__ = ["Made", "make_model"]
+
+#: Seconds of a recording that encoders and validation hear.
+_LONGEST = 6.0
+_ENCODER_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trained model.
+
+    Attributes:
+        model: the ONNX file.
+        features: what it reads.
+        preprocess: what comes before the features.
+        targets: what it tells.
+        embedding: values of its embedding; 0 without one.
+    """
+
+    model: bytes
+    features: FeatureCard
+    preprocess: tuple[str, ...]
+    targets: Targets
+    embedding: int = 0
+
+
+class _Chained(nn.Module):
+    """A frozen front and the network that was trained on its vectors."""
+
+    def __init__(self, front: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.front, self.network = front, network
+
+    def forward(self, features: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        vectors = self.front(features, lengths).unsqueeze(1)
+        out: dict[str, Tensor] = self.network(vectors, torch.ones_like(lengths))
+        return out
+
+
+def make_model(
+    recipe: Recipe, prepared: Prepared, source: FrameSource | None, folder: Path, log: RunLog, ranks: Ranks
+) -> Made:
+    """Train the recipe's system and export it; only the first of several processes exports.
+
+    Args:
+        recipe: what to train.
+        prepared: its recordings.
+        source: their features; None for an ensemble, whose members have their own.
+        folder: the run's, beside which the cache lies.
+        log: told how it goes.
+        ranks: the processes that train together.
+
+    Raises:
+        RecipeError, CorpusError, MissingExtraError: as the system does.
+        VoxtraitError: ``export`` if the exported model differs from the trained one.
+    """
+    system, settings = system_of(recipe)
+    if source is None:
+        return _ensemble(recipe, settings, prepared, log)
+    features = FeatureCard(name=recipe.features.name, config=recipe.features.config)
+    model, embedding = b"", 0
+    if system.classifier is not None:
+        model = _classifier(recipe, system, settings, prepared, source, folder, log)
+    else:
+        network = _network(recipe, system, settings, prepared, source, folder, log, ranks)
+        if ranks.first:
+            model, embedding = export_onnx(network, source.size), _embedding_size(network, source.size)
+    return Made(model, features, recipe.preprocess, recipe.target.targets(), embedding)
+
+
+def _ensemble(recipe: Recipe, settings: Any, prepared: Prepared, log: RunLog) -> Made:
+    """Join the bundles that the recipe names."""
+    from voxtrait.systems.ensemble import average_weights, compose, fit_weights, load_members, member_scores
+
+    members = load_members(settings)
+    window, weights = recipe.bundle.window, average_weights(members)
+    if settings.method == "stacking":
+        rows = prepared.rows["validation"]
+        labels = Labels.of(prepared.manifest, 0.0)
+        scores = []
+        for member in members:
+            sums = Scorer(member, recipe, prepared, window).score(rows.tolist(), WHOLE, (0,))
+            gender, age = np.array([each.gender for each in sums]), np.stack([each.age for each in sums])
+            scores.append(member_scores(member.card, window, gender, age))
+        _, number, counts = np.unique(prepared.speakers[rows], return_inverse=True, return_counts=True)
+        # As in calibration: a child's voice does not tell a gender.
+        female = np.where(labels.age_high[rows] < ADULT_VOICE, np.nan, labels.female[rows])
+        weights = fit_weights(
+            scores, female, labels.age_low[rows], labels.age_high[rows], 1.0 / counts[number]
+        )
+    for member, gender_weight, age_weight in zip(members, weights.gender, weights.age, strict=True):
+        log.say(f"{member.title} counts {gender_weight:.2f} for gender, {age_weight:.2f} for age")
+    parts = compose(members, weights, window)
+    size = parts.embedding.size if parts.embedding else 0
+    return Made(parts.model, parts.features, parts.preprocess, parts.targets, size)
+
+
+def _network(
+    recipe: Recipe,
+    system: System,
+    settings: Settings,
+    prepared: Prepared,
+    source: FrameSource,
+    folder: Path,
+    log: RunLog,
+    ranks: Ranks,
+) -> nn.Module:
+    assert system.network is not None
+    torch.manual_seed(recipe.seed)
+    targets = recipe.target.targets()
+    front = system.frozen(settings) if system.frozen is not None else None
+    extractor = build_features(recipe.features.name, recipe.features.config)
+    encoders = _Encoders(recipe, prepared, source, extractor, folder.parent / "cache", ranks)
+    teacher = None
+    if system.teacher is not None and recipe.train.embedding_weight:
+        teacher = encoders.vectors(_Embedding(system.teacher(settings)), versions=1)[0]
+    seen: FrameSource = source
+    if front is not None:
+        log.say(f"vectors of the frozen encoder for {len(prepared.speech)} recordings")
+        seen = Vectors(encoders.vectors(front, source.versions))
+    network = system.network(settings, targets, seen.size)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    log.say(f"{system.name} with {count:,} parameters to train on {ranks.device}")
+    data = _training_set(recipe, prepared, seen, extractor, teacher, ranks)
+    best = train_network(network, data, targets, recipe.train, recipe.seed, folder, log, ranks)
+    return best if front is None else _Chained(front, best).eval()
+
+
+def _training_set(
+    recipe: Recipe,
+    prepared: Prepared,
+    source: FrameSource,
+    extractor: FeatureExtractor,
+    teacher: NDArray[np.float32] | None,
+    ranks: Ranks,
+) -> TrainingSet:
+    settings, is_vector = recipe.train, isinstance(source, Vectors)
+    rate = SAMPLE_RATE / extractor.frame_shift
+    shortest, longest = (max(1, round(seconds * rate)) for seconds in settings.crop)
+    powers = 0 if is_vector else extractor.powers
+    batch = max(2, settings.batch // ranks.size)
+    sampler = CropSampler(source, powers, (shortest, longest), batch, settings.crop_from == "first")
+    return TrainingSet(
+        sampler,
+        balanced_labels(recipe, prepared),
+        prepared.speakers,
+        prepared.rows["train"],
+        prepared.rows["validation"],
+        max(longest, round(_LONGEST * rate)),
+        teacher,
+    )
+
+
+class _Embedding(nn.Module):
+    """The embedding alone of a network that gives more."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        out: Tensor = self.network(features, lengths)["embedding"]
+        return out
+
+
+class _Encoders:
+    """Vectors of the cached recordings by encoders that are not trained, kept in the cache."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        prepared: Prepared,
+        source: FrameSource,
+        extractor: FeatureExtractor,
+        cache: Path,
+        ranks: Ranks,
+    ) -> None:
+        self._rows = np.concatenate(list(prepared.rows.values()))
+        self._source, self._cache, self._ranks = source, cache, ranks
+        self._longest = round(_LONGEST * SAMPLE_RATE / extractor.frame_shift)
+        self._sampler = CropSampler(source, extractor.powers, (1, 1), _ENCODER_BATCH)
+        self._threads = recipe.train.threads
+
+    @torch.no_grad()
+    def vectors(self, encoder: nn.Module, versions: int) -> NDArray[np.float32]:
+        """Return vectors of the first seconds of each recording, (versions, rows, E)."""
+        torch.set_num_threads(self._threads)
+        encoder = encoder.eval().to(self._ranks.device)
+        weights = sha256()
+        for name, value in encoder.state_dict().items():
+            weights.update(name.encode() + value.cpu().numpy().tobytes())
+        return np.stack([self._version(encoder, weights.hexdigest(), version) for version in range(versions)])
+
+    def _version(self, encoder: nn.Module, weights: str, version: int) -> NDArray[np.float32]:
+        about = f"{weights} {self._source.key(version)} {self._longest}"
+        file = self._cache / f"vectors-{sha256(about.encode()).hexdigest()[:16]}.npy"
+        if file.is_file():
+            return np.asarray(np.load(file), dtype=np.float32)
+        out: NDArray[np.float32] | None = None
+        for batch in self._sampler.whole(self._rows, version, self._longest):
+            features = torch.from_numpy(batch.features).to(self._ranks.device)
+            found = encoder(features, torch.from_numpy(batch.lengths).to(self._ranks.device)).cpu().numpy()
+            if out is None:
+                out = np.zeros((len(self._source.counts), found.shape[1]), np.float32)
+            out[batch.rows] = found
+        assert out is not None
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as stream:
+            np.save(stream, out)
+        partial.replace(file)
+        return out
+
+
+def _embedding_size(network: nn.Module, size: int) -> int:
+    with torch.no_grad():
+        out = network.eval()(torch.rand(2, 150, size), torch.tensor([150, 120]))
+    return int(out["embedding"].shape[1]) if "embedding" in out else 0
+
+
+def _classifier(
+    recipe: Recipe,
+    system: System,
+    settings: Settings,
+    prepared: Prepared,
+    source: FrameSource,
+    folder: Path,
+    log: RunLog,
+) -> bytes:
+    from voxtrait.systems.classical import FitOptions
+
+    assert system.classifier is not None
+    targets = recipe.target.targets()
+    options = FitOptions(recipe.seed, recipe.train.threads, recipe.train.minutes)
+    data = _labelled_vectors(recipe, targets, prepared, source)
+    fitted = system.classifier(settings, data, targets, options, log.say)
+    names = build_features(recipe.features.name, recipe.features.config).names()  # type: ignore[attr-defined]
+    report = {"features": list(names), **fitted.report}
+    (folder / "classifier.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    model: bytes = fitted.model
+    return model
+
+
+def _labelled_vectors(
+    recipe: Recipe, targets: Targets, prepared: Prepared, source: FrameSource
+) -> dict[str, LabelledVectors]:
+    """Return training vectors in every version with the classes of each output of the task."""
+    rows = prepared.rows["train"]
+    rows = rows[source.counts[rows] > 0]
+    labels = balanced_labels(recipe, prepared)
+    values = np.concatenate(
+        [np.stack([source.read(row, version, 0, 1)[0] for row in rows.tolist()])
+         for version in range(source.versions)]
+    ).astype(np.float32)  # fmt: skip
+    ages = targets.ages.classes(labels.age_low, labels.age_high)
+    female = labels.female
+    gender = np.where(np.isnan(female), -1, np.nan_to_num(female)).astype(np.int64)
+    joint = np.where((gender < 0) | (ages < 0), -1, ages + (1 - gender) * len(targets.ages))
+    # Many recordings of one speaker count as one speaker's worth.
+    _, number, clips = np.unique(prepared.speakers[rows], return_inverse=True, return_counts=True)
+    share = np.minimum(1.0, recipe.train.clips / clips[number])
+    weights = {
+        "gender": labels.gender_weight[rows] * share,
+        "age": labels.age_weight[rows] * share,
+        "joint": labels.gender_weight[rows] * labels.age_weight[rows] * share,
+    }
+    classes = {"gender": gender, "age": ages, "joint": joint}
+    return {
+        name: LabelledVectors(
+            values,
+            np.tile(classes[name][rows], source.versions),
+            np.tile(prepared.speakers[rows], source.versions),
+            np.tile(weights[name], source.versions).astype(np.float64),
+        )
+        for name in targets.sizes
+    }
