@@ -11,10 +11,11 @@ from voxtrait.systems import get_system
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Systems compared
 
-Every system of voxtrait with its published recipe, on the same recordings of Mozilla Common Voice, with the
-same budget: {minutes:g} minutes of processor time a system and task on one thread (a run for gender and age
-together has twice that), seed {seed}. Made by `make benchmark-systems`; the figures are in
-`benchmarks/systems.json`. In brackets are 95 % intervals, bootstrapped over test speakers.
+Every system of voxtrait with its published recipe (but at most three copies of a recording, two of them
+augmented), on the same recordings of Mozilla Common Voice in the same split, with the same budget:
+{minutes:g} minutes of processor time a system and task on one thread (a run for gender and age together has
+twice that), seed {seed}. Made by `make benchmark-systems`; the figures are in `benchmarks/systems.json`. In
+brackets are 95 % intervals, bootstrapped over test speakers.
 
 The budget is small, and equal: it says what a system gives for little work, not what it can reach. Systems
 that begin with a pretrained speaker encoder (`base`, `embedding-fnn`, `ensemble`) owe much of their lead
@@ -36,8 +37,9 @@ RANDOM = """
 ## The same on a random split
 
 The same recordings divided at random, so that a speaker's recordings stand on both sides: what a notebook
-that calls `train_test_split` on clips measures. "Gain" is what that adds to the figure above, in points:
-not skill, but the same speakers in training and test. Intervals are over recordings here.
+that calls `train_test_split` on clips measures. "Gain" is the difference to the figure above, in points (for
+the ratio as it is): not skill, but the same speakers in training and test. Intervals here are over
+recordings.
 """
 COLUMNS = (
     ("gender accuracy", "gender", "gender accuracy"),
@@ -109,17 +111,22 @@ def first_table(entries: list[dict[str, Any]]) -> str:
     return table(rows, ["system", *(title for title, _, _ in COLUMNS), "size", "speed"])
 
 
+def gain(honest: dict[str, Any], leaky: dict[str, Any]) -> str:
+    """Return what the random split adds, in points or as a ratio's difference."""
+    difference = leaky["value"] - honest["value"]
+    return f"{difference:+.2f}" if "ratio" in honest["name"] else f"{100 * difference:+.1f}"
+
+
 def second_table(entries: list[dict[str, Any]]) -> str:
     """Return the table of figures on the random split, and what it adds."""
-    names = ("gender accuracy", "gender UAR", "age band accuracy", "gender and band accuracy")
+    names = ("gender accuracy", "gender UAR", "age band accuracy", "age band UAR", "age MAE ratio")
     rows = []
     for system in systems_in(entries):
         honest, leaky = (figures_of(entries, split, system) for split in ("speakers", "recordings"))
         row = [f"`{system}`"]
         for name in names:
             both = name in honest and name in leaky
-            gain = 100 * (leaky[name]["value"] - honest[name]["value"]) if both else None
-            row += [shown(leaky.get(name)), "" if gain is None else f"{gain:+.1f}"]
+            row += [shown(leaky.get(name)), gain(honest[name], leaky[name]) if both else ""]
         rows.append(row)
     return table(rows, ["system", *(cell for name in names for cell in (name, "gain"))])
 

@@ -29,6 +29,7 @@ def map_in_order(
     workers: int,
     begin: Callable[..., object] | None = None,
     arguments: tuple[Any, ...] = (),
+    name: Callable[[Task], str] | None = None,
 ) -> Generator[Result]:
     """Yield ``function(task)`` of every task, in order.
 
@@ -37,31 +38,38 @@ def map_in_order(
         tasks: drawn as they are needed, a few a process ahead.
         workers: processes.
         begin, arguments: called once in every process before its first task.
+        name: task -> what it is called where a process died at it.
 
     Raises:
         CorpusError: ``corpus_reader`` if a process dies.
         VoxtraitError: that of ``tasks``, once the results of all tasks before it are out.
     """
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[Task, Future[Result]]] = deque()
     failures: list[VoxtraitError] = []
     # Spawned, not forked: a fork of a process with threads may inherit a lock that nobody opens.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (begin, arguments))
     try:
         for task in _until_failure(tasks, failures):
-            waiting.append(pool.submit(function, task))
+            waiting.append((task, pool.submit(function, task)))
             if len(waiting) > workers * _AHEAD:
-                yield waiting.popleft().result()
+                yield _result(*waiting.popleft(), name)
         while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise CorpusError(
-            "corpus_reader",
-            "A process that read recordings died: memory may have run out; try fewer workers.",
-        ) from error
+            yield _result(*waiting.popleft(), name)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     for failure in failures:
         raise failure
+
+
+def _result(task: Task, future: Future[Result], name: Callable[[Task], str] | None) -> Result:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        place = f", at {name(task)} or one of the next" if name else ""
+        raise CorpusError(
+            "corpus_reader",
+            f"A process that reads recordings died{place}: memory may have run out; try fewer workers.",
+        ) from error
 
 
 def _until_failure(tasks: Iterable[Task], failures: list[VoxtraitError]) -> Generator[Task]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,6 +256,32 @@ def test_a_reader_that_dies(tmp_path: Path) -> None:
         list(hear_all(recordings(), 1))
     assert caught.value.code == "corpus_reader"
     assert multiprocessing.active_children() == []
+
+
+#: Hears the same file for ever, and names its workers once they have begun.
+ENDLESS = """
+import itertools, multiprocessing, sys
+from voxtrait.corpora.hearing import Recording, hear_all
+if __name__ == "__main__":
+    heard = hear_all((Recording(sys.argv[1]) for _ in itertools.count()), 2)
+    next(heard)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    for hearing in heard:
+        pass
+"""
+
+
+def test_readers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program, file = tmp_path / "endless.py", tmp_path / "a.wav"
+    program.write_text(ENDLESS)
+    file.write_bytes(wav(say(SENTENCES[0], MAN)))
+    with subprocess.Popen([sys.executable, program, file], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = parent.stdout.readline().split()
+        parent.kill()
+        # A worker holds the other end of the pipe for as long as it lives.
+        assert parent.stdout.read() == ""
+    assert len(workers) == 2
 
 
 def test_everything_bad_leaves_no_manifest(tmp_path: Path) -> None:

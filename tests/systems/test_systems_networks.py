@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 import yaml
@@ -112,7 +114,26 @@ def test_the_exported_model_is_the_network(name: str, task: Task) -> None:
     network = make(name, task)
     # Fresh statistics are those of no data at all: the export would be checked where nothing is normalised.
     network.train()(*crops(name, 150, 90, 200, 30))
-    assert len(export_onnx(network, size_of(name))) > 4 * sum(p.numel() for p in network.parameters())
+    session = onnxruntime.InferenceSession(export_onnx(network, size_of(name)))
+    assert [(out.name, out.shape) for out in session.get_outputs()] == [
+        ("gender", ["batch"]),
+        ("age", ["batch", GROUPS]),
+    ]
+    features, lengths = crops(name, 31, 170, 420)
+    given = session.run(None, {"features": features.numpy(), "lengths": lengths.numpy()})
+    with torch.no_grad():
+        expected = network.eval()(features, lengths)
+    np.testing.assert_allclose(given[0], expected["gender"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(given[1], expected["age"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gender_and_age_are_the_margins_of_both_at_once(name: str) -> None:
+    with torch.no_grad():
+        out = make(name, "gender_age").eval()(*crops(name, 60, 41))
+    joint = out["joint"].softmax(1).reshape(2, 2, GROUPS)
+    torch.testing.assert_close(out["gender"].sigmoid(), joint[:, 0].sum(1))
+    torch.testing.assert_close(out["age"].softmax(1), joint.sum(1))
 
 
 def separable(name: str, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

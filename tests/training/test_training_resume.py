@@ -25,7 +25,10 @@ def test_a_killed_training_goes_on_to_the_same_result(studio: Path, train: Train
     killed = studio / "runs" / "killed"
     for least in (2, 10):
         with subprocess.Popen(
-            command(studio, "-o", "runs/killed", *_LONG), cwd=studio, env=environment(), stderr=subprocess.DEVNULL
+            command(studio, "-o", "runs/killed", *_LONG),
+            cwd=studio,
+            env=environment(),
+            stderr=subprocess.DEVNULL,
         ) as process:
             while _epochs(killed) < least:
                 assert process.poll() is None

@@ -14,6 +14,7 @@ from training_toys import Train
 import voxtrait
 from voxtrait.training.recipe import load_recipe
 
+
 @pytest.fixture(scope="module")
 def trained(studio: Path, train: Train) -> Path:
     done = train("-o", "runs/toy")

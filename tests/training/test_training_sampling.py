@@ -142,9 +142,18 @@ def test_labels_of_a_manifest() -> None:
 
 
 def test_crops_from_the_start(cache: Recordings) -> None:
-    sampler = CropSampler(cache, MELS, (5, 9), batch=6, from_start=True)
+    sampler = CropSampler(cache, MELS, (5, 9), batch=6, begins="first")
     for batch in sampler.epoch(ROWS, np.random.default_rng(0), clean=0.5):
         np.testing.assert_allclose(batch.features[:, 0, 1], 1, rtol=1e-3)
+
+
+def test_crops_that_are_windows(cache: Recordings) -> None:
+    sampler, rng = CropSampler(cache, MELS, (8, 8), batch=1, begins="windows"), np.random.default_rng(0)
+    starts = set()
+    for _ in range(200):
+        (batch,) = sampler.epoch(np.array([1]), rng, clean=0.2)
+        starts.add(round(float(batch.features[0, 0, 1])) - 1)
+    assert starts == {0, 8, 16, 24, 32}
 
 
 def test_vectors_are_recordings_of_one_frame() -> None:

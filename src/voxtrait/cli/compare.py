@@ -11,7 +11,7 @@ import typer
 from voxtrait.cli.messages import say
 from voxtrait.cli.output import open_output, writing_to
 from voxtrait.cli.pages import REPORT_FORMATS, as_json, check_format, show_table
-from voxtrait.errors import UsageError, require
+from voxtrait.errors import require
 
 if TYPE_CHECKING:
     from voxtrait.evaluation.compare import Comparison
@@ -52,9 +52,10 @@ def compare(
         require(module, "report")
 
     from voxtrait.evaluation.compare import compare_runs, load_run, write_comparison
+    from voxtrait.evaluation.report import check_folder
 
-    if output is not None and output.exists() and not output.is_dir():
-        raise UsageError("output", f"{output} is a file: name a folder.")
+    if output is not None:
+        check_folder(output, copies=False)
     comparison = compare_runs([load_run(folder) for folder in runs])
     if output is not None:
         write_comparison(comparison, output)

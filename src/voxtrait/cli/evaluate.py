@@ -11,7 +11,7 @@ from voxtrait.cli.messages import say
 from voxtrait.cli.output import open_output, writing_to
 from voxtrait.cli.pages import show_table
 from voxtrait.cli.progress import ProgressLine
-from voxtrait.errors import UsageError, require
+from voxtrait.errors import require
 
 __all__ = ["evaluate"]
 
@@ -67,15 +67,14 @@ def evaluate(
     for module in ("polars", "matplotlib", "jinja2"):
         require(module, "report")
 
-    from voxtrait.evaluation.report import PAGE, write_evaluation
+    from voxtrait.evaluation.report import PAGE, check_folder, write_evaluation
     from voxtrait.evaluation.run import run_evaluation
     from voxtrait.evaluation.wording import baseline_words, interval_words, shown
     from voxtrait.predictor import Predictor
 
     predictor = Predictor(bundle)
     folder = output or Path("evaluations") / predictor.bundle.card.name
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("output", f"{folder} is a file: name a folder.")
+    check_folder(folder, mistakes)
     evaluation = run_evaluation(predictor, manifest, split, merge_from, ProgressLine)
     write_evaluation(evaluation, folder, mistakes)
     rows = [

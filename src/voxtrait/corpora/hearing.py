@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +13,10 @@ from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE, AudioStream, open_audio
 from voxtrait.bundle import DEFAULT_BUNDLE, load_bundle
-from voxtrait.errors import AudioError, CorpusError
+from voxtrait.errors import AudioError
 from voxtrait.features import build_features
 from voxtrait.listening import Heard, Listener
+from voxtrait.parallel import map_in_order
 from voxtrait.preprocess import build_preprocessor
 from voxtrait.results import Problem
 from voxtrait.scoring import Judge, Scores
@@ -30,8 +26,6 @@ __all__ = ["Hearing", "Recording", "hear_all"]
 
 #: Recordings that a process is given at once.
 _CHUNK: Final = 8
-#: Chunks waiting for each process; the reading of an archive pauses beyond.
-_AHEAD: Final = 3
 #: A recording's windows before every second one is left out: its voice is known by then.
 _KEEP: Final = 20
 
@@ -79,18 +73,8 @@ def hear_all(recordings: Iterable[Recording], workers: int) -> Generator[Hearing
     Raises:
         CorpusError: ``corpus_reader`` if a process dies.
     """
-    waiting: deque[tuple[str, Future[list[Hearing]]]] = deque()
-    # Spawned, not forked: a fork of a process with threads may inherit a lock that nobody opens.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
-    try:
-        for chunk in _chunks(recordings):
-            waiting.append((chunk[0].path, pool.submit(_hear_chunk, chunk)))
-            if len(waiting) > workers * _AHEAD:
-                yield from _result(*waiting.popleft())
-        while waiting:
-            yield from _result(*waiting.popleft())
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    for heard in map_in_order(_hear_chunk, _chunks(recordings), workers, name=lambda chunk: chunk[0].path):
+        yield from heard
 
 
 def _chunks(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
@@ -99,23 +83,7 @@ def _chunks(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
         yield chunk
 
 
-def _result(first: str, future: Future[list[Hearing]]) -> list[Hearing]:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise CorpusError(
-            "corpus_reader",
-            f"A process that reads recordings died, at {first} or one of the next: memory may have run out; "
-            "try fewer workers.",
-        ) from error
-
-
 _ear: _Ear | None = None
-
-
-def _begin() -> None:
-    # Ctrl-C ends the run in the parent, which then ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _hear_chunk(chunk: list[Recording]) -> list[Hearing]:

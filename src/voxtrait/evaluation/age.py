@@ -85,8 +85,8 @@ def _agreement(table: pl.DataFrame, resamples: Resamples, weights: Array) -> tup
     """
     x = table["years"].to_numpy().astype(np.float64)
     y = ((table["age_low"] + table["age_high"]) / 2).to_numpy()
-    # About the means of all, so that sums of squares keep their digits.
-    x, y = x - x.mean(), y - y.mean()
+    # About one age near both means, so that sums of squares keep their digits.
+    x, y = x - y.mean(), y - y.mean()
     columns = np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y]) * weights[:, None]
     count, *sums = resamples.sums(columns).T
     mean_x, mean_y, square_x, square_y, product = (ratio(total, count) for total in sums)

@@ -23,7 +23,7 @@ from voxtrait.evaluation.recordings import Member, Recordings
 from voxtrait.exports.wording import clock, percent
 from voxtrait.speech import SpeechDetector
 
-__all__ = ["Mistake", "copy_mistakes", "hear_mistakes", "worst_mistakes"]
+__all__ = ["Mistake", "check_copies", "copy_mistakes", "hear_mistakes", "worst_mistakes"]
 
 #: Of each kind, each of another speaker.
 _MOST: Final = 12
@@ -127,14 +127,23 @@ def _excerpt(source: AudioSource, detector: SpeechDetector) -> tuple[str, str, s
     )
 
 
+def check_copies(folder: Path) -> None:
+    """Find out whether ``folder`` is free, or holds an earlier evaluation's mistakes.
+
+    Raises:
+        UsageError: ``output`` if it holds something else.
+    """
+    if folder.exists() and not (folder / _TABLE).is_file():
+        raise UsageError("output", f"{folder} is there and is no folder of mistakes: move it away.")
+
+
 def copy_mistakes(mistakes: list[Mistake], folder: Path) -> None:
     """Copy the recordings into ``folder`` with a table of them; an earlier evaluation's is replaced.
 
     Raises:
         UsageError: ``output`` if the folder holds something else, or cannot be written.
     """
-    if folder.exists() and not (folder / _TABLE).is_file():
-        raise UsageError("output", f"{folder} is there and is no folder of mistakes: move it away.")
+    check_copies(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)

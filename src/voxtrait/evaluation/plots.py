@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import StrMethodFormatter
 
 from voxtrait.evaluation.gender import Point
@@ -99,7 +100,9 @@ def inline_svg(canvas: Canvas, description: str) -> str:
         description: for those who do not see it; HTML is escaped.
     """
     buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    # The salt makes names that no other picture of the page has.
+    with matplotlib.rc_context({"svg.hashsalt": description}):
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     # Numbered names would be the same in every picture of the page.
@@ -210,7 +213,7 @@ def figure_plot(figures: Mapping[str, Mapping[str, Figure]]) -> Canvas:
     columns = min(4, max(1, len(figures)))
     rows = -(-len(figures) // columns)
     canvas = Canvas(figsize=(2.6 * columns + 1.2, rows * (1.1 + 0.32 * len(runs))))
-    canvas.get_layout_engine().set(h_pad=0.12)
+    canvas.set_layout_engine(ConstrainedLayoutEngine(h_pad=0.12))
     for place, (name, values) in enumerate(figures.items()):
         axes = canvas.add_subplot(rows, columns, place + 1)
         for number, run in enumerate(runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +13,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Canvas
 
 from voxtrait.corpora.outputs import written_whole
+from voxtrait.errors import UsageError
 from voxtrait.evaluation.age import age_answered
 from voxtrait.evaluation.gender import gender_answered
-from voxtrait.evaluation.mistakes import Mistake, copy_mistakes, hear_mistakes, worst_mistakes
+from voxtrait.evaluation.mistakes import Mistake, check_copies, copy_mistakes, hear_mistakes, worst_mistakes
 from voxtrait.evaluation.plots import (
     age_plot,
     inline_svg,
@@ -28,7 +30,7 @@ from voxtrait.evaluation.run import Evaluation
 from voxtrait.evaluation.subgroups import SUBGROUP_FIGURES, Subgroup
 from voxtrait.evaluation.wording import baseline_words, figure_words, interval_words, shown
 
-__all__ = ["ANSWERS", "METRICS", "PAGE", "Picture", "picture", "render", "write_evaluation"]
+__all__ = ["ANSWERS", "METRICS", "PAGE", "Picture", "check_folder", "picture", "render", "write_evaluation"]
 
 METRICS, ANSWERS, PAGE = "metrics.json", "answers.parquet", "report.html"
 _MISTAKES: Final = "mistakes"
@@ -72,6 +74,21 @@ def render(template: str, **content: Any) -> str:
         baseline_words=baseline_words,
     )
     return environment.get_template(template).render(content)
+
+
+def check_folder(folder: Path, copies: bool) -> None:
+    """Find out before the work whether an evaluation can be written into ``folder``.
+
+    Raises:
+        UsageError: ``output`` if not.
+    """
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(
+            "output", f"Cannot write into {folder}: {nearest} is no folder that can be written to."
+        )
+    if copies:
+        check_copies(folder / _MISTAKES)
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, copies: bool) -> None:

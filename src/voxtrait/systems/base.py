@@ -8,15 +8,14 @@ voice-quality tracks. Both are pooled over time by mean and deviation, and two h
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from voxtrait.errors import MissingExtraError, RecipeError
+from voxtrait.errors import RecipeError
+from voxtrait.systems.encoders.ge2e import ge2e_weights
 from voxtrait.systems.heads import Heads, frame_mask, masked_statistics
 from voxtrait.systems.system import YEARS, Settings, System, Targets
 
@@ -35,9 +34,7 @@ class BaseSettings(Settings):
 
     start: Literal["ge2e", "random"] = Field("ge2e", description="starting weights of the encoder")
     frame_step: int = Field(2, ge=1, le=4, description="encoder reads the mean of so many frames at a time")
-    branch: int = Field(
-        128, ge=0, le=512, description="channels of the voice-quality branch; 0 for none"
-    )
+    branch: int = Field(128, ge=0, le=512, description="channels of the voice-quality branch; 0 for none")
     hidden: int = Field(128, ge=8, le=1024, description="units of each head's hidden layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout before each layer of the heads")
 
@@ -99,7 +96,7 @@ class BaseNetwork(nn.Module):
         pooled = 3 * _UNITS + 2 * settings.branch
         self.heads = Heads(targets, lambda size: _head(pooled, settings.hidden, size, settings.dropout))
         if settings.start == "ge2e":
-            self._start_from_ge2e()
+            self.load_state_dict(ge2e_weights(), strict=False)
 
     def forward(self, features: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Judge a batch of windows.
@@ -141,25 +138,6 @@ class BaseNetwork(nn.Module):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the pretrained parameters, which learn more slowly than the rest."""
         return [*self.lstm.parameters(), *self.linear.parameters()]
-
-    def _start_from_ge2e(self) -> None:
-        state = torch.load(_ge2e_weights(), map_location="cpu", weights_only=True)["model_state"]
-        wanted: dict[str, Any] = {
-            name: value for name, value in state.items() if name.startswith(("lstm.", "linear."))
-        }
-        self.load_state_dict(wanted, strict=False)
-
-
-def _ge2e_weights() -> Path:
-    # The package itself is not imported: it needs libraries that nothing here uses.
-    found = importlib.util.find_spec("resemblyzer")
-    if found is None or found.origin is None:
-        raise MissingExtraError(
-            "missing_extra",
-            "The GE2E starting weights come with the package 'resemblyzer', which is not installed: "
-            "pip install --no-deps resemblyzer",
-        )
-    return Path(found.origin).parent / "pretrained.pt"
 
 
 def _network(settings: BaseSettings, targets: Targets, size: int) -> BaseNetwork:

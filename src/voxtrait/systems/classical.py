@@ -32,7 +32,7 @@ Folds = list[tuple[Rows, Rows]]
 
 #: Rows of held-out speakers that show what a feature is worth, and how often each is shuffled.
 _IMPORTANCE_ROWS: Final = 400
-_IMPORTANCE_REPEATS: Final = 3
+_IMPORTANCE_REPEATS: Final = 2
 
 #: The recipe of every classical system.
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -92,12 +92,12 @@ class Family:
         grid: setting -> the parameters that it varies, as scikit-learn names them.
         make: settings, seed and a grid point -> a pipeline whose last step is ``model``.
         finish: such a pipeline and the folds of what it will learn from -> the pipeline that learns
-            at the end, and gives probabilities.
+            at the end; None if what `make` returns gives probabilities itself.
     """
 
     grid: Callable[[Any], Mapping[str, tuple[Any, ...]]]
     make: Callable[..., Any]
-    finish: Callable[[Any, Folds], Any] = lambda pipeline, _: pipeline
+    finish: Callable[[Any, Folds], Any] | None = None
 
 
 def classifier(family: Family) -> Callable[..., Fitted]:
@@ -169,14 +169,21 @@ def _take(data: LabelledVectors, rows: Rows) -> LabelledVectors:
     return LabelledVectors(data.values[rows], data.classes[rows], data.speakers[rows], data.weights[rows])
 
 
-def _spread(data: LabelledVectors, limit: int, rng: np.random.Generator) -> LabelledVectors:
-    """Return at most ``limit`` rows at random, every speaker's first before anybody's second."""
+def _spread(data: LabelledVectors, limit: int, least: int, rng: np.random.Generator) -> LabelledVectors:
+    """Return at most ``limit`` rows at random, every speaker's first before anybody's second.
+
+    Before all others come ``least`` speakers of each class, so that none is lost.
+    """
     order = rng.permutation(len(data.classes))
-    seen: Counter[int] = Counter()
+    rows_of, speakers_of = Counter[int](), Counter[int]()
     turn = np.empty(len(order), np.int64)
-    for place, speaker in enumerate(data.speakers[order].tolist()):
-        turn[place] = seen[speaker]
-        seen[speaker] += 1
+    pairs = zip(data.speakers[order].tolist(), data.classes[order].tolist(), strict=True)
+    for place, (speaker, label) in enumerate(pairs):
+        turn[place] = rows_of[speaker]
+        if not rows_of[speaker] and speakers_of[label] < least:
+            turn[place] = -1
+            speakers_of[label] += 1
+        rows_of[speaker] += 1
     return _take(data, np.sort(order[np.argsort(turn, kind="stable")][:limit]))
 
 
@@ -199,15 +206,6 @@ def _folds(name: str, data: LabelledVectors, count: int, seed: int) -> Folds:
     return folds
 
 
-def unweighted_average_recall(
-    truth: NDArray[np.int64], told: NDArray[np.int64], weights: NDArray[np.float64]
-) -> float:
-    """Return the mean over the classes in ``truth`` of the weighted share told right; all (n,)."""
-    right = [np.average((told == label)[truth == label], weights=weights[truth == label])
-             for label in np.unique(truth)]  # fmt: skip
-    return float(np.mean(right))
-
-
 @dataclass(frozen=True)
 class _Search:
     """Finds the settings for one task, and learns with them."""
@@ -222,12 +220,12 @@ class _Search:
         """Return the classifier and what is reported of it; see `Fitted`."""
         settings, seed = self.settings, self.options.seed
         rng = np.random.default_rng(seed)
-        part = _spread(data, settings.search_rows, rng)
+        part = _spread(data, settings.search_rows, settings.folds, rng)
         folds = _folds(self.name, part, settings.folds, seed)
         points = _points(self.family.grid(settings))
         tried = list(self._try(points, part, folds, seconds))
         best = max(tried, key=lambda row: float(row["uar"]))
-        data = _spread(data, settings.rows, rng)
+        data = _spread(data, settings.rows, settings.folds, rng)
         model = self._finish(best["settings"], data)
         kind, importance = self._importance(best["settings"], model, part, folds[0], rng)
         report = {
@@ -275,17 +273,19 @@ class _Search:
         # The folds are spread over the threads already.
         with _openmp(1):
             model = _fit(self._make(point), _take(data, train))
-            told = model.predict(data.values[held])
-        return unweighted_average_recall(data.classes[held], told, data.weights[held])
+            return _recall(model, data.values[held], data.classes[held], data.weights[held])
 
     def _make(self, point: Mapping[str, Any]) -> Any:
         return self.family.make(self.settings, self.options.seed, **point)
 
     def _finish(self, point: Mapping[str, Any], data: LabelledVectors) -> Any:
-        folds = _folds(self.name, data, self.settings.folds, self.options.seed)
+        pipeline = self._make(point)
+        if self.family.finish is not None:
+            folds = _folds(self.name, data, self.settings.folds, self.options.seed)
+            pipeline = self.family.finish(pipeline, folds)
         joblib = require("joblib", "train")
         with joblib.parallel_config("threading", n_jobs=self.options.threads), _openmp(self.options.threads):
-            return _fit(self.family.finish(self._make(point), folds), data)
+            return _fit(pipeline, data)
 
     def _importance(
         self,
@@ -301,13 +301,14 @@ class _Search:
         from sklearn.inspection import permutation_importance
 
         train, held = fold
-        judged = _spread(_take(data, held), _IMPORTANCE_ROWS, rng)
-        with _openmp(self.options.threads):
+        judged = _spread(_take(data, held), _IMPORTANCE_ROWS, 1, rng)
+        # So few rows at a time are not worth a second thread.
+        with _openmp(1):
             found = permutation_importance(
                 _fit(self._make(point), _take(data, train)),
                 judged.values,
                 judged.classes,
-                scoring=_uar_of,
+                scoring=_recall,
                 n_repeats=_IMPORTANCE_REPEATS,
                 random_state=self.options.seed,
                 sample_weight=judged.weights,
@@ -315,10 +316,22 @@ class _Search:
         return "permutation", np.asarray(found.importances_mean)
 
 
-def _uar_of(
+def _recall(
     model: Any, values: NDArray[np.float32], classes: NDArray[np.int64], sample_weight: Floats
 ) -> float:
-    return unweighted_average_recall(classes, model.predict(values), sample_weight)
+    """Return the UAR of the model's likeliest classes, over the classes that are there."""
+    from sklearn.metrics import recall_score
+
+    return float(
+        recall_score(
+            classes,
+            model.predict(values),
+            labels=_present(classes),
+            average="macro",
+            sample_weight=sample_weight,
+            zero_division=0,
+        )
+    )
 
 
 def _points(grid: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:

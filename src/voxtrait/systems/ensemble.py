@@ -257,11 +257,9 @@ def compose(members: Sequence[ModelBundle], weights: Weights, window: float) -> 
     }
     shapes: dict[str, tuple[int, ...]] = {}
     if targets.gender:
-        _join_genders(graph, members, weights, window, given)
-        shapes["gender"] = ()
+        shapes["gender"] = _join_genders(graph, members, weights, window, given)
     if targets.age:
-        _join_ages(graph, members, weights, given)
-        shapes["age"] = (len(YEARS),)
+        shapes["age"] = _join_ages(graph, members, weights, given)
     embedding = None if speaker is None else members[speaker].card.embedding
     if speaker is not None and embedding is not None:
         graph.add("Identity", given[speaker]["embedding"], name="embedding")
@@ -320,7 +318,8 @@ def _join_genders(
     weights: Weights,
     window: float,
     given: dict[int, dict[str, str]],
-) -> None:
+) -> tuple[int, ...]:
+    """Append the output ``gender`` and return its shape beyond the batch."""
     total, bias = [], weights.bias
     for place, names in given.items():
         card, weight = members[place].card.gender, weights.gender[place]
@@ -331,11 +330,13 @@ def _join_genders(
         slope = graph.constant(np.float32(weight * (firm - shift)))
         total.append(graph.add("Mul", names["gender"], slope))
     graph.add("Add", graph.add("Sum", *total), graph.constant(np.float32(bias)), name="gender")
+    return ()
 
 
 def _join_ages(
     graph: OnnxGraph, members: Sequence[ModelBundle], weights: Weights, given: dict[int, dict[str, str]]
-) -> None:
+) -> tuple[int, ...]:
+    """Append the output ``age`` and return its shape beyond the batch."""
     total = []
     for place, names in given.items():
         card, weight = members[place].card.age, weights.age[place]
@@ -347,6 +348,7 @@ def _join_ages(
         total.append(graph.add("MatMul", masses, spread))
     believed = graph.add("Max", graph.add("Sum", *total), graph.constant(np.float32(_FLOOR)))
     graph.add("Log", believed, name="age")
+    return (len(YEARS),)
 
 
 SYSTEM: Final = System(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from voxtrait.systems.system import Targets
 
@@ -22,6 +23,7 @@ class Heads(nn.Module):
 
     def __init__(self, targets: Targets, make: Callable[[int], nn.Module]) -> None:
         super().__init__()
+        self.ages = len(targets.ages)
         self.layers = nn.ModuleDict({name: make(size) for name, size in targets.sizes.items()})
 
     def forward(self, hidden: Tensor) -> dict[str, Tensor]:
@@ -32,10 +34,10 @@ class Heads(nn.Module):
         """
         out = {name: layer(hidden) for name, layer in self.layers.items()}
         if "joint" in out:
-            female, male = out["joint"].chunk(2, dim=1)
+            female, male = out["joint"][:, : self.ages], out["joint"][:, self.ages :]
             out["gender"] = torch.logsumexp(female, 1) - torch.logsumexp(male, 1)
-            # ONNX has no logaddexp.
-            out["age"] = torch.logsumexp(torch.stack([female, male]), 0)
+            # The logarithm of the sum of both, written so that it exports and keeps its known width.
+            out["age"] = male + functional.softplus(female - male)
         elif "gender" in out:
             out["gender"] = out["gender"].squeeze(-1)
         return out

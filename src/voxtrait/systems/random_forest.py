@@ -24,7 +24,7 @@ class ForestSettings(ClassicalSettings):
     )
     depths: tuple[AtLeastOne, ...] = Field((8, 20), min_length=1, description="greatest depths to try")
     leaf_rows: tuple[AtLeastOne, ...] = Field(
-        (2, 5, 15), min_length=1, description="fewest vectors in a leaf, to try"
+        (3, 10), min_length=1, description="fewest vectors in a leaf, to try"
     )
 
 

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 _BAND_POINTS = 5
 _UNSURE_CHILD = 0.5
 _SLIPS = 0.01
+#: Windows that are compared with each other: their number squared is what it costs.
+_MOST_WINDOWS = 4000
 #: Years from which a voice counts for the calibration of gender.
 ADULT_VOICE = 13
 
@@ -184,12 +186,19 @@ def calibrate_embedding(
     Args:
         embeddings: (n, E) of windows, unit length.
         recordings, speakers: (n,) numbers.
+
+    Where no recording has two windows, those of one speaker's recordings are compared.
     """
+    chosen = slice(_MOST_WINDOWS)
+    embeddings, recordings, speakers = embeddings[chosen], recordings[chosen], speakers[chosen]
     distance = 1 - embeddings @ embeddings.T
     above = np.triu(np.ones(distance.shape, dtype=bool), 1)
-    same = np.sort(distance[above & (recordings[:, None] == recordings[None, :])])
+    is_same = above & (recordings[:, None] == recordings[None, :])
+    if not is_same.any():
+        is_same = above & (speakers[:, None] == speakers[None, :])
+    same = np.sort(distance[is_same])
     other = np.sort(distance[above & (speakers[:, None] != speakers[None, :])])
     candidates = np.linspace(0.05, 0.95, 91)
-    missed = 1 - np.searchsorted(same, candidates) / len(same)
-    joined = np.searchsorted(other, candidates) / len(other)
+    missed = 1 - np.searchsorted(same, candidates) / max(1, len(same))
+    joined = np.searchsorted(other, candidates) / max(1, len(other))
     return EmbeddingCard(size=embeddings.shape[1], threshold=float(candidates[np.argmin(missed + joined)]))

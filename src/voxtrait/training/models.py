@@ -168,7 +168,7 @@ def _training_set(
     shortest, longest = (max(1, round(seconds * rate)) for seconds in settings.crop)
     powers = 0 if is_vector else extractor.powers
     batch = max(2, settings.batch // ranks.size)
-    sampler = CropSampler(source, powers, (shortest, longest), batch, settings.crop_from == "first")
+    sampler = CropSampler(source, powers, (shortest, longest), batch, settings.crop_from)
     return TrainingSet(
         sampler,
         balanced_labels(recipe, prepared),
@@ -284,13 +284,10 @@ def _labelled_vectors(
     female = labels.female
     gender = np.where(np.isnan(female), -1, np.nan_to_num(female)).astype(np.int64)
     joint = np.where((gender < 0) | (ages < 0), -1, ages + (1 - gender) * len(targets.ages))
-    # Many recordings of one speaker count as one speaker's worth.
-    _, number, clips = np.unique(prepared.speakers[rows], return_inverse=True, return_counts=True)
-    share = np.minimum(1.0, recipe.train.clips / clips[number])
     weights = {
-        "gender": labels.gender_weight[rows] * share,
-        "age": labels.age_weight[rows] * share,
-        "joint": labels.gender_weight[rows] * labels.age_weight[rows] * share,
+        "gender": labels.gender_weight[rows],
+        "age": labels.age_weight[rows],
+        "joint": labels.gender_weight[rows] * labels.age_weight[rows],
     }
     classes = {"gender": gender, "age": ages, "joint": joint}
     return {

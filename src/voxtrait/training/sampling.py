@@ -135,7 +135,8 @@ class CropSampler:
         powers: columns stored as logarithms.
         frames: shortest and longest crop, in frames.
         batch: crops a batch.
-        from_start: whether crops begin where recordings begin, instead of anywhere.
+        begins: where crops begin: "random" is anywhere, "first" where the recording does, "windows" at
+            a multiple of their length.
     """
 
     def __init__(
@@ -144,14 +145,14 @@ class CropSampler:
         powers: int,
         frames: tuple[int, int],
         batch: int,
-        from_start: bool = False,
+        begins: str = "random",
     ) -> None:
         self._source = source
         self._counts = source.counts
         self._powers = powers
         self._frames = frames
         self._batch = batch
-        self._from_start = from_start
+        self._begins = begins
 
     def epoch(
         self, rows: NDArray[np.int64], rng: np.random.Generator, clean: float, masked: float = 0.0
@@ -185,7 +186,8 @@ class CropSampler:
         version = 0
         if self._source.versions > 1 and rng.random() >= clean:
             version = int(rng.integers(1, self._source.versions))
-        start = 0 if self._from_start else int(rng.integers(0, spare + 1))
+        step = {"random": 1, "windows": length, "first": spare + 1}[self._begins]
+        start = step * int(rng.integers(0, spare // step + 1))
         return self._read(row, version, start, length)
 
     def _mask(self, crop: NDArray[np.float32], rng: np.random.Generator) -> None:

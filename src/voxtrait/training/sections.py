@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from voxtrait.augment import AugmentSettings
 from voxtrait.errors import BundleError
 from voxtrait.features import build_features
+from voxtrait.features.joined import Joined
 from voxtrait.preprocess import parse_steps
 from voxtrait.systems.system import YEARS, AgeScale, Targets, Task
 
@@ -106,7 +107,9 @@ class TrainSection(_Section):
     batch: int = Field(64, ge=2, description="crops a step")
     clips: int = Field(2, ge=1, description="crops a speaker and epoch, at most one a recording")
     crop: tuple[float, float] = Field((1.5, 4.5), description="shortest and longest crop in seconds")
-    crop_from: Literal["random", "first"] = Field("random", description="where in a recording crops begin")
+    crop_from: Literal["random", "first", "windows"] = Field(
+        "random", description="crops begin anywhere, at the start, or where windows of their length do"
+    )
     clean: float = Field(0.25, ge=0, le=1, description="share of crops without augmentation")
     masked: float = Field(0.0, ge=0, le=1, description="share of crops with bands and moments blanked out")
     optimiser: Literal["adamw", "adam", "rmsprop"] = Field("adamw", description="its algorithm")
@@ -168,6 +171,12 @@ class Recipe(_Section):
     @classmethod
     def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
         return parse_steps(steps)
+
+    @model_validator(mode="after")
+    def _even_frames(self) -> Self:
+        if self.features.name == Joined.name:
+            raise ValueError("the features joined are made by an ensemble; name those of one system")
+        return self
 
     @property
     def data_folder(self) -> Path:
