@@ -11,19 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from voxtrait.evaluation import Figure, age_figures, gender_figures
-from voxtrait.training.prepare import Prepared, balanced_labels, prepare, teacher_embeddings
+from voxtrait.systems.encoders.ge2e import Ge2eEncoder
+from voxtrait.training.encoding import Encoders
+from voxtrait.training.prepare import Prepared, balanced_labels, prepare, prepare_features
 from voxtrait.training.recipe import Recipe, load_recipe
+
+#: What the encoder reads.
+FEATURES = ("features={name: mel-voice, config: {n_mels: 40, voice_every: 0}, versions: 1}",)
 
 
 def answers(recipe: Recipe, prepared: Prepared, cache: Path) -> pl.DataFrame:
     """Return the manifest with the baselines' answers, in the columns of `collect_answers`."""
-    embeddings = teacher_embeddings(prepared, recipe, cache)
+    source = prepare_features(recipe, prepared, cache, lambda line: None)
+    encoders = Encoders(recipe, prepared, source, cache, torch.device("cpu"))
+    embeddings = encoders.vectors(Ge2eEncoder.load(None), versions=1)[0]
     labels = balanced_labels(recipe, prepared)
     train = prepared.rows["train"]
     known = train[~np.isnan(labels.female[train])]
@@ -49,7 +57,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--cache", default="runs/cache", help="prepared data, as a training leaves them")
     options = parser.parse_args()
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, FEATURES)
     prepared = prepare(recipe, Path(options.cache), lambda line: None)
     table = answers(recipe, prepared, Path(options.cache))
     voices = table.filter(pl.col("corpus").str.starts_with("cv-corpus"))

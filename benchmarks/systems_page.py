@@ -53,7 +53,7 @@ COLUMNS = (
 
 def figures_of(entries: list[dict[str, Any]], split: str, system: str) -> dict[str, dict[str, Any]]:
     """Return the figures of a system by name, from all its runs on a split."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if (entry["split"], entry["system"]) == (split, system):
             found |= {figure["name"]: figure for figure in entry["figures"]}

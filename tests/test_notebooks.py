@@ -77,7 +77,7 @@ def test_two_systems_are_trained_and_compared(tmp_path: Path) -> None:
     uar = [float(value) for value in re.findall(r"^gender UAR +([\d.]+) % +\d.*50\.0 %", said, re.MULTILINE)]
     assert len(uar) == 2
     # Voices that differ by pitch are told apart by whatever has learnt anything.
-    assert min(uar) > 65
+    assert min(uar) > 60
     assert re.search(r"^  difference +[-+]?\d", said, re.MULTILINE)
     assert re.search(r"Compared on \d+ recordings of \d+ speakers", said)
     assert (pictures(notebook), pictures(notebook, "image/svg+xml")) == (2, 1)

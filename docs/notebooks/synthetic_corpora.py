@@ -1,7 +1,7 @@
 """Two small corpora for the notebooks, read aloud by espeak-ng: no human voice is in them.
 
-Their labels are made up. A "woman" is a voice of higher pitch and the "older" voices read slower, so that there
-is something to find; nothing that is found in them says anything about people.
+Their labels are made up. A "woman" is a voice of higher pitch and the "older" voices read slower, so that
+there is something to find; nothing that is found in them says anything about people.
 """
 
 from __future__ import annotations
@@ -110,6 +110,6 @@ def _speak(speaker: dict[str, Any], text: str) -> Samples:
 
 
 def _telephone(file: Path, samples: Samples, noise: NDArray[np.float64]) -> None:
-    """Write what arrives at the other end of a line: soft, with hiss, without the upper half of the spectrum."""
+    """Write what arrives at the end of a line: soft, with hiss, without the upper half of the spectrum."""
     line = soxr.resample(0.2 * samples + 0.001 * noise, _STUDIO_RATE, _TELEPHONE_RATE)
     soundfile.write(file, line, _TELEPHONE_RATE, subtype="ULAW")

@@ -19,7 +19,7 @@ from voxtrait.cli import app
 
 def _commands(group: Any, prefix: str = "") -> dict[str, Any]:
     """Return the commands of a group and of the groups in it, by their whole names."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, command in group.commands.items():
         inner = hasattr(command, "commands")
         found |= _commands(command, f"{prefix}{name} ") if inner else {prefix + name: command}

@@ -8,9 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from training_toys import Train, command, environment
-
 import voxtrait
+from training_toys import Train, command, environment
 
 _LONG = ("--set", "train.epochs=60", "--set", "train.patience=60")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_toys import Train
 
 import voxtrait
+from training_toys import Train
 from voxtrait.training.recipe import load_recipe
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from training_toys import Quiet
 
 import voxtrait
+from training_toys import Quiet
 from voxtrait.bundle import ModelBundle
 from voxtrait.errors import CorpusError, RecipeError
 from voxtrait.systems import SYSTEMS, get_system
@@ -96,7 +96,9 @@ def test_an_ensemble_of_what_was_trained(studio: Path, method: str) -> None:
 
 
 def test_preprocessing_goes_from_the_recipe_into_the_bundle(studio: Path) -> None:
-    bundle = make(studio, "random-forest", "gender", preprocess=["level", "telephone"], bundle={"name": "line"})
+    bundle = make(
+        studio, "random-forest", "gender", preprocess=["level", "telephone"], bundle={"name": "line"}
+    )
     assert bundle.card.preprocess == ("level=-26", "telephone")
 
 

@@ -205,19 +205,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     merge_from = min(merges) if merges else None
     gender = next((run.baseline[0] for run in runs if run.baseline[0] is not None), None)
     years = next((run.baseline[1] for run in runs if run.baseline[1] is not None), None)
-    figures: dict[str, dict[str, Figure]] = {}
-    differences: dict[str, dict[str, Difference]] = {}
-    of_first: dict[str, Statistic] = {}
-    for name, table in tables.items():
-        for statistic, speakers in _statistics(table, gender, years, merge_from):
-            key = statistic.name
-            figure = Figure(key, *interval(statistic.samples, speakers), speakers, statistic.baseline)
-            figures.setdefault(key, {})[name] = figure
-            if name == names[0]:
-                of_first[key] = statistic
-            elif key in of_first:
-                gap = interval(statistic.samples - of_first[key].samples, speakers)
-                differences.setdefault(key, {})[name] = Difference(Figure(key, *gap, speakers))
+    figures, differences = _measure(tables, gender, years, merge_from)
     return Comparison(
         tuple(runs),
         first.height,
@@ -241,6 +229,27 @@ def _shared(runs: Sequence[Run]) -> dict[str, pl.DataFrame]:
         run.name: truth.join(run.answers.select("path", *said), on="path", maintain_order="left")
         for run in runs
     }
+
+
+def _measure(
+    tables: dict[str, pl.DataFrame], gender: str | None, years: float | None, merge_from: float | None
+) -> tuple[dict[str, dict[str, Figure]], dict[str, dict[str, Difference]]]:
+    """Return name -> run -> figure, and name -> run -> difference to the first run."""
+    figures: dict[str, dict[str, Figure]] = {}
+    differences: dict[str, dict[str, Difference]] = {}
+    first = next(iter(tables))
+    of_first: dict[str, Statistic] = {}
+    for name, table in tables.items():
+        for statistic, speakers in _statistics(table, gender, years, merge_from):
+            key = statistic.name
+            figure = Figure(key, *interval(statistic.samples, speakers), speakers, statistic.baseline)
+            figures.setdefault(key, {})[name] = figure
+            if name == first:
+                of_first[key] = statistic
+            elif key in of_first:
+                gap = interval(statistic.samples - of_first[key].samples, speakers)
+                differences.setdefault(key, {})[name] = Difference(Figure(key, *gap, speakers))
+    return figures, differences
 
 
 def _statistics(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from voxtrait.bundle import FeatureCard
 from voxtrait.features import FeatureExtractor, build_features
 from voxtrait.systems.system import LabelledVectors, Settings, System, Targets
 from voxtrait.training.calibration import ADULT_VOICE
+from voxtrait.training.encoding import LONGEST, Embedding, Encoders
 from voxtrait.training.export import export_onnx
 from voxtrait.training.loop import TrainingSet, train_network
 from voxtrait.training.prepare import Prepared, balanced_labels
@@ -28,10 +28,6 @@ from voxtrait.training.scorer import WHOLE, Scorer
 from voxtrait.training.watch import RunLog
 
 __all__ = ["Made", "make_model"]
-
-#: Seconds of a recording that encoders and validation hear.
-_LONGEST = 6.0
-_ENCODER_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -139,10 +135,10 @@ def _network(
     targets = recipe.target.targets()
     front = system.frozen(settings) if system.frozen is not None else None
     extractor = build_features(recipe.features.name, recipe.features.config)
-    encoders = _Encoders(recipe, prepared, source, extractor, folder.parent / "cache", ranks)
+    encoders = Encoders(recipe, prepared, source, folder.parent / "cache", ranks.device)
     teacher = None
     if system.teacher is not None and recipe.train.embedding_weight:
-        teacher = encoders.vectors(_Embedding(system.teacher(settings)), versions=1)[0]
+        teacher = encoders.vectors(Embedding(system.teacher(settings)), versions=1)[0]
     seen: FrameSource = source
     if front is not None:
         log.say(f"vectors of the frozen encoder for {len(prepared.speech)} recordings")
@@ -175,69 +171,9 @@ def _training_set(
         prepared.speakers,
         prepared.rows["train"],
         prepared.rows["validation"],
-        max(longest, round(_LONGEST * rate)),
+        max(longest, round(LONGEST * rate)),
         teacher,
     )
-
-
-class _Embedding(nn.Module):
-    """The embedding alone of a network that gives more."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        out: Tensor = self.network(features, lengths)["embedding"]
-        return out
-
-
-class _Encoders:
-    """Vectors of the cached recordings by encoders that are not trained, kept in the cache."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        prepared: Prepared,
-        source: FrameSource,
-        extractor: FeatureExtractor,
-        cache: Path,
-        ranks: Ranks,
-    ) -> None:
-        self._rows = np.concatenate(list(prepared.rows.values()))
-        self._source, self._cache, self._ranks = source, cache, ranks
-        self._longest = round(_LONGEST * SAMPLE_RATE / extractor.frame_shift)
-        self._sampler = CropSampler(source, extractor.powers, (1, 1), _ENCODER_BATCH)
-        self._threads = recipe.train.threads
-
-    @torch.no_grad()
-    def vectors(self, encoder: nn.Module, versions: int) -> NDArray[np.float32]:
-        """Return vectors of the first seconds of each recording, (versions, rows, E)."""
-        torch.set_num_threads(self._threads)
-        encoder = encoder.eval().to(self._ranks.device)
-        weights = sha256()
-        for name, value in encoder.state_dict().items():
-            weights.update(name.encode() + value.cpu().numpy().tobytes())
-        return np.stack([self._version(encoder, weights.hexdigest(), version) for version in range(versions)])
-
-    def _version(self, encoder: nn.Module, weights: str, version: int) -> NDArray[np.float32]:
-        about = f"{weights} {self._source.key(version)} {self._longest}"
-        file = self._cache / f"vectors-{sha256(about.encode()).hexdigest()[:16]}.npy"
-        if file.is_file():
-            return np.asarray(np.load(file), dtype=np.float32)
-        out: NDArray[np.float32] | None = None
-        for batch in self._sampler.whole(self._rows, version, self._longest):
-            features = torch.from_numpy(batch.features).to(self._ranks.device)
-            found = encoder(features, torch.from_numpy(batch.lengths).to(self._ranks.device)).cpu().numpy()
-            if out is None:
-                out = np.zeros((len(self._source.counts), found.shape[1]), np.float32)
-            out[batch.rows] = found
-        assert out is not None
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            np.save(stream, out)
-        partial.replace(file)
-        return out
 
 
 def _embedding_size(network: nn.Module, size: int) -> int:
