@@ -18,10 +18,14 @@ _MOST_BYTES = 300_000
 _ABSOLUTE = re.compile(r"(?<![\w./:])(?:/(?:tmp|home|root|work|usr|var|mnt|opt|Users)/|[A-Z]:\\\\)")
 
 
+def load(file: Path) -> Any:
+    return nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+
+
 def run(name: str, folder: Path) -> Any:
     """Execute a copy of a notebook in ``folder``, on one thread, and return it."""
     shutil.copytree(_FOLDER, folder / "notebooks")
-    notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = load(folder / "notebooks" / f"{name}.ipynb")
     for cell in code_cells(notebook):
         cell.outputs = []
     settings = {"WORK": str(folder / "work"), "TMPDIR": str(folder)}
@@ -86,7 +90,7 @@ def test_two_systems_are_trained_and_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", _NAMES)
 def test_stored_notebooks_show_a_whole_run_and_nothing_of_the_machine(name: str) -> None:
     file = _FOLDER / f"{name}.ipynb"
-    notebook = nbformat.read(file, as_version=4)
+    notebook = load(file)
     nbformat.validate(notebook)
     assert file.stat().st_size < _MOST_BYTES
     cells = code_cells(notebook)
