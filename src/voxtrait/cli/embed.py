@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from voxtrait.cli.arguments import BundleArgument, ManifestArgument
 from voxtrait.cli.messages import say
 from voxtrait.cli.output import check_output
 from voxtrait.cli.progress import ProgressLine
@@ -19,17 +20,8 @@ _PICTURES: Final = (".png", ".svg", ".pdf")
 
 
 def embed(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            show_default=False,
-            help="A shipped name, a folder, a zip, or org/name on the hub.",
-        ),
-    ],
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", show_default=False, help="A manifest, a table or a corpus.")
-    ],
+    bundle: BundleArgument,
+    manifest: ManifestArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The table, as Parquet.")
     ] = Path("embeddings.parquet"),

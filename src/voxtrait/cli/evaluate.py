@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from voxtrait.cli.arguments import BundleArgument, ManifestArgument
 from voxtrait.cli.messages import say
 from voxtrait.cli.output import open_output, writing_to
 from voxtrait.cli.pages import show_table
@@ -19,22 +20,8 @@ _COLUMNS: Final = ("figure", "value", "95 % interval", "constant answer", "speak
 
 
 def evaluate(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            show_default=False,
-            help="A shipped name, a folder, a zip, or org/name on the hub.",
-        ),
-    ],
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST",
-            show_default=False,
-            help="Labelled recordings: a manifest, a table or a corpus.",
-        ),
-    ],
+    bundle: BundleArgument,
+    manifest: ManifestArgument,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from voxtrait.errors import CorpusError, require
 from voxtrait.systems.classical_onnx import Head, assemble
+from voxtrait.systems.published import BANDS
 from voxtrait.systems.system import LabelledVectors, Settings, Targets
 
 __all__ = ["DEFAULTS", "ClassicalSettings", "Family", "FitOptions", "Fitted", "Folds", "classifier"]
@@ -36,7 +37,7 @@ _IMPORTANCE_REPEATS: Final = 2
 
 #: The recipe of every classical system.
 DEFAULTS: Final[Mapping[str, Any]] = {
-    "target": {"bands": [13, 20, 30, 40, 50, 60]},
+    "target": {"bands": BANDS},
     "features": {"name": "functionals", "versions": 2},
     "train": {"gender_balance": 1.0},
     "bundle": {"window": 10.0},

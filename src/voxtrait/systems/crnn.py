@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from voxtrait.systems.heads import Heads, decibels, repeat_to
+from voxtrait.systems.heads import Heads, conv_block, decibels, repeat_to
 from voxtrait.systems.system import Settings, System, Targets
 
 __all__ = ["SYSTEM", "Crnn", "CrnnSettings"]
@@ -28,16 +28,6 @@ class CrnnSettings(Settings):
     )
     units: int = Field(128, ge=8, le=1024, description="of the recurrent layer, in each direction")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout before the recurrent layer and the heads")
-
-
-def _block(inputs: int, outputs: int, pooled: tuple[int, int]) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-        # Rounded up, so that no map is pooled to nothing.
-        nn.MaxPool2d(pooled, ceil_mode=True),
-    )
 
 
 class _AttentionPooling(nn.Module):
@@ -67,7 +57,7 @@ class Crnn(nn.Module):
         widths = (1, *settings.channels)
         self.front = nn.Sequential(
             *(
-                _block(widths[place], outputs, (2, 2 if place < 2 else 1))
+                conv_block(widths[place], outputs, (2, 2 if place < 2 else 1))
                 for place, outputs in enumerate(settings.channels)
             )
         )

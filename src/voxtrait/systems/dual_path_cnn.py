@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from voxtrait.systems.heads import Heads, decibels, repeat_to
+from voxtrait.systems.published import BANDS, NO_CONDITIONS, PLAIN_TRAINING
 from voxtrait.systems.system import Settings, System, Targets
 
 __all__ = ["SYSTEM", "DualPathCnn", "DualPathCnnSettings"]
@@ -84,38 +85,19 @@ SYSTEM: Final = System(
     tasks=("both", "gender", "age", "gender_age"),
     settings=DualPathCnnSettings,
     defaults={
-        "target": {"task": "both", "bands": [13, 20, 30, 40, 50, 60]},
+        "target": {"task": "both", "bands": BANDS},
         "features": {
             "name": "mel-voice",
             "config": {"n_fft": 400, "hop": 160, "n_mels": 64, "voice_every": 0},
             "versions": 4,
         },
-        "augment": {
-            "room": 0.0,
-            "equaliser": 0.0,
-            "noise": 0.0,
-            "babble": 0.0,
-            "telephone": 0.0,
-            "codec": 0.0,
-            "clip": 0.0,
-            "gaussian": 0.5,
-            "gain": 0.5,
-            "shift": 0.5,
-        },
+        "augment": {**NO_CONDITIONS, "gaussian": 0.5, "gain": 0.5, "shift": 0.5},
         "train": {
+            **PLAIN_TRAINING,
             "epochs": 40,
             "batch": 32,
             "crop": [3.0, 3.0],
             "optimiser": "rmsprop",
-            "schedule": "constant",
-            "rate": 0.001,
-            "weight_decay": 0.0,
-            "warmup": 0.0,
-            "averaging": 0.0,
-            "smoothing": 0.0,
-            "age_weight": 1.0,
-            "age_mean_weight": 0.0,
-            "age_spread": 0.0,
             "patience": 6,
         },
         "bundle": {"window": 3.0},

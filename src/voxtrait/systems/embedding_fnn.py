@@ -77,13 +77,13 @@ SYSTEM: Final = System(
             "config": {"n_fft": 400, "hop": 160, "n_mels": 40, "voice_every": 0},
             "versions": 4,
         },
+        # Ages of single years keep the losses of the fields' defaults.
         "train": {
             "epochs": 100,
             "patience": 10,
             "batch": 256,
             "optimiser": "adam",
             "schedule": "constant",
-            "rate": 1e-3,
             "weight_decay": 0.0,
             "warmup": 0.0,
             "averaging": 0.0,

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from voxtrait.systems.system import Targets
 
-__all__ = ["Heads", "decibels", "frame_mask", "masked_statistics", "repeat_to"]
+__all__ = ["Heads", "conv_block", "decibels", "frame_mask", "masked_statistics", "repeat_to"]
 
 
 class Heads(nn.Module):
@@ -41,6 +41,20 @@ class Heads(nn.Module):
         elif "gender" in out:
             out["gender"] = out["gender"].squeeze(-1)
         return out
+
+
+def conv_block(inputs: int, outputs: int, pooled: tuple[int, int] = (2, 2)) -> nn.Module:
+    """Return a 3 x 3 convolution with batch normalisation, ReLU and pooling.
+
+    It maps (B, inputs, F, T) to (B, outputs, F / pooled[0], T / pooled[1]).
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        # Rounded up, so that no map is pooled to nothing.
+        nn.MaxPool2d(pooled, ceil_mode=True),
+    )
 
 
 def frame_mask(features: Tensor, lengths: Tensor) -> Tensor:

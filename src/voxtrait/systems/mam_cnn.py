@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from voxtrait.systems.heads import Heads, decibels
+from voxtrait.systems.published import BANDS, PLAIN_TRAINING
 from voxtrait.systems.system import Settings, System, Targets
 
 __all__ = ["SYSTEM", "MamCnn", "MamCnnSettings"]
@@ -122,24 +123,17 @@ SYSTEM: Final = System(
     tasks=("gender_age", "age", "gender", "both"),
     settings=MamCnnSettings,
     defaults={
-        "target": {"task": "gender_age", "bands": [13, 20, 30, 40, 50, 60]},
+        "target": {"task": "gender_age", "bands": BANDS},
         "features": {"name": "spectrogram", "config": {"n_fft": 256, "hop": 128}, "versions": 1},
         "train": {
+            **PLAIN_TRAINING,
             "epochs": 50,
             "batch": 128,
             # The lengths of the windows that a file is heard in: an image shows its whole crop.
             "crop": [2.0, 4.0],
-            "optimiser": "adam",
-            "schedule": "constant",
             "rate": 0.0001,
             # Twice the published factor of the squares in the loss: this one multiplies their gradient.
             "weight_decay": 0.02,
-            "warmup": 0.0,
-            "averaging": 0.0,
-            "smoothing": 0.0,
-            "age_weight": 1.0,
-            "age_mean_weight": 0.0,
-            "age_spread": 0.0,
             "patience": 50,
         },
         "bundle": {"window": 4.0},

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from voxtrait.systems.heads import Heads, decibels, repeat_to
+from voxtrait.systems.heads import Heads, conv_block, decibels, repeat_to
+from voxtrait.systems.published import BANDS, PLAIN_TRAINING
 from voxtrait.systems.system import Settings, System, Targets
 
 __all__ = ["SYSTEM", "MultitaskCnn", "MultitaskCnnSettings"]
@@ -30,16 +31,6 @@ class MultitaskCnnSettings(Settings):
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout before each layer of the heads")
 
 
-def _block(inputs: int, outputs: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-        # Rounded up, so that no map is pooled to nothing.
-        nn.MaxPool2d(2, ceil_mode=True),
-    )
-
-
 class MultitaskCnn(nn.Module):
     """Mel power and lengths in; the outputs of `Heads` out.
 
@@ -54,7 +45,7 @@ class MultitaskCnn(nn.Module):
         self.frames = settings.frames
         widths = (1, *settings.channels)
         self.backbone = nn.Sequential(
-            *(_block(inputs, outputs) for inputs, outputs in zip(widths, settings.channels, strict=False))
+            *(conv_block(inputs, outputs) for inputs, outputs in zip(widths, settings.channels, strict=False))
         )
         # The order in which a processor runs them fastest; the results are the same.
         self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,28 +81,13 @@ SYSTEM: Final = System(
     tasks=("both", "gender", "age", "gender_age"),
     settings=MultitaskCnnSettings,
     defaults={
-        "target": {"task": "both", "bands": [13, 20, 30, 40, 50, 60]},
+        "target": {"task": "both", "bands": BANDS},
         "features": {
             "name": "mel-voice",
             "config": {"n_fft": 2048, "hop": 512, "n_mels": 128, "voice_every": 0},
             "versions": 1,
         },
-        "train": {
-            "epochs": 40,
-            "batch": 32,
-            "crop": [5.0, 5.0],
-            "optimiser": "adam",
-            "schedule": "constant",
-            "rate": 0.001,
-            "weight_decay": 0.0,
-            "warmup": 0.0,
-            "averaging": 0.0,
-            "smoothing": 0.0,
-            "age_weight": 1.0,
-            "age_mean_weight": 0.0,
-            "age_spread": 0.0,
-            "patience": 6,
-        },
+        "train": {**PLAIN_TRAINING, "epochs": 40, "batch": 32, "crop": [5.0, 5.0], "patience": 6},
         "bundle": {"window": 5.0},
     },
     network=MultitaskCnn,

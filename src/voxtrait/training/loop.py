@@ -24,7 +24,7 @@ from voxtrait.training.sampling import Batch, CropSampler, Labels
 from voxtrait.training.validation import validate
 from voxtrait.training.watch import EpochReport, RunLog
 
-__all__ = ["TrainingSet", "train_network"]
+__all__ = ["Losses", "Trainer", "TrainingSet"]
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,8 @@ class Losses:
         return torch.stack(parts).sum()
 
 
-def train_network(
-    network: nn.Module,
-    data: TrainingSet,
-    targets: Targets,
-    settings: TrainSection,
-    seed: int,
-    folder: Path,
-    log: RunLog,
-    ranks: Ranks,
-) -> nn.Module:
-    """Train and return the averaged network of the epoch with the least validation loss.
-
-    After each epoch ``folder`` holds ``last.pt``, from which a killed run goes on to the same result,
-    and ``network.pt``, the best network so far.
+class Trainer:
+    """Trains a network; of several processes each holds one.
 
     Args:
         network: where training starts.
@@ -127,17 +115,12 @@ def train_network(
         targets: the task.
         settings: the optimisation.
         seed: of crops and dropout.
-        folder: the run's.
+        folder: the run's. After each epoch it holds ``last.pt``, from which a killed run goes on to the
+            same result, and ``network.pt``, the best network so far.
         log: told each step and epoch.
         ranks: the processes that train together.
-
-    Raises:
-        RecipeError: ``run_corrupt`` if ``last.pt`` cannot be read, ``diverged`` if the loss is no number.
     """
-    return _Loop(network, data, targets, settings, seed, folder, log, ranks).run()
 
-
-class _Loop:
     def __init__(
         self,
         network: nn.Module,
@@ -173,6 +156,12 @@ class _Loop:
         return self._settings.mixed and self._ranks.device.type == "cuda"
 
     def run(self) -> nn.Module:
+        """Train and return the averaged network of the epoch with the least validation loss.
+
+        Raises:
+            RecipeError: ``run_corrupt`` if ``last.pt`` cannot be read, ``diverged`` if the loss is no
+                number.
+        """
         progress = self._resumed()
         while not self._over(progress):
             started = time.monotonic()

@@ -19,7 +19,7 @@ from voxtrait.systems.system import LabelledVectors, Settings, System, Targets
 from voxtrait.training.calibration import ADULT_VOICE
 from voxtrait.training.encoding import LONGEST, Embedding, Encoders
 from voxtrait.training.export import export_onnx
-from voxtrait.training.loop import TrainingSet, train_network
+from voxtrait.training.loop import Trainer, TrainingSet
 from voxtrait.training.prepare import Prepared, balanced_labels
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import Recipe, system_of
@@ -147,7 +147,7 @@ def _network(
     count = sum(parameter.numel() for parameter in network.parameters())
     log.say(f"{system.name} with {count:,} parameters to train on {ranks.device}")
     data = _training_set(recipe, prepared, seen, extractor, teacher, ranks)
-    best = train_network(network, data, targets, recipe.train, recipe.seed, folder, log, ranks)
+    best = Trainer(network, data, targets, recipe.train, recipe.seed, folder, log, ranks).run()
     return best if front is None else _Chained(front, best).eval()
 
 
