@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +55,31 @@ def test_a_damaged_checkpoint_is_said(studio: Path, train: Train) -> None:
     done = train("-o", "runs/damaged")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error[run_corrupt]: ")
+
+
+def _small_files() -> None:
+    """Let no file of this process grow beyond ten megabytes, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, 10_000_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(studio: Path, train: Train) -> None:
+    words = command(studio, "-o", "runs/full")
+    done = subprocess.run(
+        words,
+        cwd=studio,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=_small_files,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error[no_space]: ")
+    assert not (studio / "runs" / "full" / "last.pt").exists()
+    again = train("-o", "runs/full")
+    assert again.returncode == 0, again.stderr
+    assert _epochs(studio / "runs" / "full") == 3
 
 
 def test_two_processes_train_one_model(studio: Path) -> None:

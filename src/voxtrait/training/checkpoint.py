@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from voxtrait.errors import RecipeError
+from voxtrait.training.store import writing_into
 
 __all__ = ["Progress", "load_network", "load_state", "save_state", "write_whole"]
 
@@ -35,10 +37,18 @@ class Progress:
 
 
 def write_whole(content: Any, file: Path) -> None:
-    """Save with torch; the file is replaced whole or not at all."""
+    """Save with torch; the file is replaced whole or not at all.
+
+    Raises:
+        UsageError: ``no_space`` if the disk is full, ``output`` if the file cannot be written.
+    """
+    # In memory first: torch reports a full disk as a fault of its own.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     partial = file.with_name(file.name + ".partial")
-    torch.save(content, partial)
-    partial.replace(file)
+    with writing_into(file.parent):
+        partial.write_bytes(buffer.getbuffer())
+        partial.replace(file)
 
 
 def save_state(

@@ -201,6 +201,7 @@ class Trainer:
     def _resumed(self) -> Progress:
         last = self._folder / "last.pt"
         if not last.is_file():
+            self._log.rewind(0)
             return Progress()
         progress = load_state(last, self._parts(), self._rngs())
         self._spent_before = progress.spent

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from voxtrait.errors import CorpusError, UsageError
 
-__all__ = ["SHARD", "ListColumn", "Store", "Watcher", "free_bytes", "list_array"]
+__all__ = ["SHARD", "ListColumn", "Store", "Watcher", "free_bytes", "list_array", "writing_into"]
 
 #: Recordings in a shard: what a killed run loses at most.
 SHARD: Final = 128
@@ -128,7 +128,7 @@ class Store:
     def _put(self, file: Path, write: Callable[[IO[bytes]], object]) -> None:
         # Two runs may fill a store at once: each its own files, which are the same.
         partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-        with _explained(self.folder):
+        with writing_into(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 with partial.open("wb") as output:
@@ -145,7 +145,7 @@ class Store:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def writing_into(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -96,9 +96,9 @@ class RunLog:
 
     def rewind(self, epochs: int) -> None:
         """Forget what a killed run noted after the ``epochs`` that its checkpoint holds."""
-        assert self._folder is not None
-        kept = [json.dumps(entry) for entry in read_history(self._folder)[:epochs]]
-        (self._folder / "history.jsonl").write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        if self._folder is not None:
+            kept = [json.dumps(entry) + "\n" for entry in read_history(self._folder)[:epochs]]
+            (self._folder / "history.jsonl").write_text("".join(kept), encoding="utf-8")
 
     def _append(self, name: str, line: str) -> None:
         if self._folder is not None:
