@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from evaluation_toys import HOSTILE, SPEAKERS, TEXTS, Terminal, alike, corpus_in, figures_in, metrics_in
 
+from evaluation_toys import HOSTILE, SPEAKERS, TEXTS, Terminal, alike, corpus_in, figures_in, metrics_in
 from voice_toys import say, silence, wav
 from voxtrait.audio import load_audio
 from voxtrait.corpora import assign_splits, read_corpus, write_manifest

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
-from evaluation_toys import Terminal, figures_in, metrics_in
 from test_evaluation_command import Page
 
+from evaluation_toys import Terminal, figures_in, metrics_in
 from voxtrait.cli import run
 from voxtrait.evaluation.resampling import DRAWS
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from evaluation_toys import Terminal, corpus_in
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from evaluation_toys import Terminal, corpus_in
 from voice_toys import silence, wav
 from voxtrait.corpora import MANIFEST_SCHEMA
 from voxtrait.evaluation.embeddings import draw_map, project
