@@ -14,8 +14,8 @@ PROGRAM = """
 import json, sys, types
 from pathlib import Path
 room = types.ModuleType("voxtrait.training.run")
-def train(recipe, out, say, overrides):
-    say("epoch 1")
+def train(recipe, out, watcher, overrides):
+    watcher.say("epoch 1")
     print(json.dumps([str(recipe), str(out), list(overrides)]))
     return Path(out) / "bundle"
 room.train = train
