@@ -133,6 +133,8 @@ def test_a_wrong_setting_of_the_system_is_named(recipe_file: Path) -> None:
         with pytest.raises(RecipeError, match=named) as caught:
             load_recipe(recipe_file, [override])
         assert caught.value.code == "recipe_field"
+    with pytest.raises(RecipeError, match=r"features\.name: base reads mel-voice, not functionals"):
+        load_recipe(recipe_file, ["features={name: functionals}"])
     with pytest.raises(RecipeError, match="no untouched encoder"):
         load_recipe(recipe_file, ["system=crnn", "network={}", "features={}", "train.embedding_weight=1"])
     with pytest.raises(RecipeError, match=r"target\.task: ensemble learns both, not age"):
@@ -140,9 +142,10 @@ def test_a_wrong_setting_of_the_system_is_named(recipe_file: Path) -> None:
 
 
 def test_other_features_do_not_take_over_the_settings_of_the_published_ones(recipe_file: Path) -> None:
-    recipe = load_recipe(recipe_file, ["features={name: functionals}"])
-    assert recipe.features.name == "functionals"
-    assert recipe.features.versions == get_system("base").defaults["features"]["versions"]
+    recipe = load_recipe(recipe_file, ["system=embedding-fnn", "network={}", "features={name: waveform}"])
+    assert recipe.features.name == "waveform"
+    assert "n_mels" not in recipe.features.config
+    assert recipe.features.versions == get_system("embedding-fnn").defaults["features"]["versions"]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

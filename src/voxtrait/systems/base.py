@@ -160,6 +160,7 @@ SYSTEM = System(
     source="Wan et al. 2018, Generalized end-to-end loss for speaker verification; weights of Resemblyzer",
     tasks=("both", "gender", "age", "gender_age"),
     settings=BaseSettings,
+    reads=("mel-voice",),
     defaults={
         "features": {
             "name": "mel-voice",

@@ -89,6 +89,7 @@ SYSTEM: Final = System(
     ),
     tasks=("both", "gender", "age", "gender_age"),
     settings=CrnnSettings,
+    reads=("mel-voice",),
     defaults={
         "features": {
             "name": "mel-voice",

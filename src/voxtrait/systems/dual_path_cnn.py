@@ -84,6 +84,7 @@ SYSTEM: Final = System(
     ),
     tasks=("both", "gender", "age", "gender_age"),
     settings=DualPathCnnSettings,
+    reads=("mel-voice",),
     defaults={
         "target": {"task": "both", "bands": BANDS},
         "features": {

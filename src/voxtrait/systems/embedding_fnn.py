@@ -71,6 +71,7 @@ SYSTEM: Final = System(
     ),
     tasks=("both", "gender", "age", "gender_age"),
     settings=EmbeddingFnnSettings,
+    reads=("mel-voice", "waveform"),
     defaults={
         "features": {
             "name": "mel-voice",

@@ -360,6 +360,7 @@ SYSTEM: Final = System(
     ),
     tasks=("both",),
     settings=EnsembleSettings,
+    reads=(),
     defaults={"bundle": {"window": 3.0}},
     ensemble=True,
 )

@@ -55,6 +55,7 @@ SYSTEM = System(
     source="Friedman 2001, Greedy function approximation; with histograms as in Ke et al. 2017, LightGBM",
     tasks=TASKS,
     settings=BoostingSettings,
+    reads=("functionals",),
     defaults=DEFAULTS,
     classifier=classifier(Family(_grid, _make)),
 )

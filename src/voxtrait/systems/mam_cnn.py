@@ -122,6 +122,7 @@ SYSTEM: Final = System(
     ),
     tasks=("gender_age", "age", "gender", "both"),
     settings=MamCnnSettings,
+    reads=("spectrogram",),
     defaults={
         "target": {"task": "gender_age", "bands": BANDS},
         "features": {"name": "spectrogram", "config": {"n_fft": 256, "hop": 128}, "versions": 1},

@@ -80,6 +80,7 @@ SYSTEM: Final = System(
     ),
     tasks=("both", "gender", "age", "gender_age"),
     settings=MultitaskCnnSettings,
+    reads=("mel-voice",),
     defaults={
         "target": {"task": "both", "bands": BANDS},
         "features": {

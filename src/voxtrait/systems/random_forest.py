@@ -52,6 +52,7 @@ SYSTEM = System(
     source="Breiman 2001, Random forests",
     tasks=TASKS,
     settings=ForestSettings,
+    reads=("functionals",),
     defaults=DEFAULTS,
     classifier=classifier(Family(_grid, _make)),
 )

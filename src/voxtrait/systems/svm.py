@@ -56,6 +56,7 @@ SYSTEM = System(
     source="Cortes and Vapnik 1995, Support-vector networks; probabilities as Platt 1999",
     tasks=TASKS,
     settings=SvmSettings,
+    reads=("functionals",),
     defaults=DEFAULTS,
     classifier=classifier(Family(_grid, _make, _finish)),
 )

@@ -126,6 +126,7 @@ class System:
         source: the publication or project that it follows.
         tasks: those it can learn; the first is the default.
         settings: its own settings, a recipe's section ``network``.
+        reads: names of the features that it can read; none for an ensemble, whose members read theirs.
         defaults: its published recipe, in the layout of a recipe; what a recipe leaves out is taken
             from here.
         network: settings, targets and values in a frame -> the torch module that is trained. It maps
@@ -145,6 +146,7 @@ class System:
     source: str
     tasks: tuple[Task, ...]
     settings: type[Settings]
+    reads: tuple[str, ...]
     defaults: Mapping[str, Any]
     network: Callable[[Any, Targets, int], nn.Module] | None = None
     frozen: Callable[[Any], nn.Module] | None = None

@@ -165,13 +165,10 @@ class Trainer:
         progress = self._resumed()
         while not self._over(progress):
             started = time.monotonic()
-            train_loss = self._epoch(progress)
-            if not math.isfinite(train_loss):
-                raise RecipeError(
-                    "diverged", f"The loss of epoch {progress.epoch + 1} is no number; lower train.rate."
-                )
+            train_loss = _checked(self._epoch(progress), progress)
             if self._ranks.first:
                 found = validate(self._averaged, self._data, self._losses, self._targets)
+                _checked(found[0], progress)
                 report = EpochReport(progress.epoch, train_loss, *found, time.monotonic() - started)
                 self._log.epoch(report)
                 better = report.loss < progress.best_loss
@@ -269,6 +266,14 @@ class Trainer:
         decay = min(self._settings.averaging, progress.step / (progress.step + 10))
         _average(self._averaged, self._network, decay if self._settings.averaging else 0.0)
         return float(loss.item())
+
+
+def _checked(loss: float, progress: Progress) -> float:
+    if not math.isfinite(loss):
+        raise RecipeError(
+            "diverged", f"The loss of epoch {progress.epoch + 1} is no number; lower train.rate."
+        )
+    return loss
 
 
 def _optimiser(network: nn.Module, settings: TrainSection) -> torch.optim.Optimizer:

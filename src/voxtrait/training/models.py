@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.bundle import FeatureCard
 from voxtrait.features import FeatureExtractor, build_features
-from voxtrait.systems.system import LabelledVectors, Settings, System, Targets
+from voxtrait.systems.system import LabelledVectors, System, Targets
 from voxtrait.training.calibration import ADULT_VOICE
 from voxtrait.training.encoding import LONGEST, Embedding, Encoders
 from voxtrait.training.export import export_onnx
@@ -49,6 +49,19 @@ class Made:
     embedding: int = 0
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A training: what `make_model` takes, and the recipe's system with its settings."""
+
+    recipe: Recipe
+    system: System
+    settings: Any
+    prepared: Prepared
+    folder: Path
+    log: RunLog
+    ranks: Ranks
+
+
 class _Chained(nn.Module):
     """A frozen front and the network that was trained on its vectors."""
 
@@ -80,23 +93,25 @@ def make_model(
         VoxtraitError: ``export`` if the exported model differs from the trained one.
     """
     system, settings = system_of(recipe)
+    job = _Job(recipe, system, settings, prepared, folder, log, ranks)
     if source is None:
-        return _ensemble(recipe, settings, prepared, log)
+        return _ensemble(job)
     features = FeatureCard(name=recipe.features.name, config=recipe.features.config)
     model, embedding = b"", 0
     if system.classifier is not None:
-        model = _classifier(recipe, system, settings, prepared, source, folder, log)
+        model = _classifier(job, source)
     else:
-        network = _network(recipe, system, settings, prepared, source, folder, log, ranks)
+        network = _network(job, source)
         if ranks.first:
             model, embedding = export_onnx(network, source.size), _embedding_size(network, source.size)
     return Made(model, features, recipe.preprocess, recipe.target.targets(), embedding)
 
 
-def _ensemble(recipe: Recipe, settings: Any, prepared: Prepared, log: RunLog) -> Made:
+def _ensemble(job: _Job) -> Made:
     """Join the bundles that the recipe names."""
     from voxtrait.systems.ensemble import average_weights, compose, fit_weights, load_members, member_scores
 
+    recipe, prepared, settings = job.recipe, job.prepared, job.settings
     members = load_members(settings)
     window, weights = recipe.bundle.window, average_weights(members)
     if settings.method == "stacking":
@@ -114,56 +129,44 @@ def _ensemble(recipe: Recipe, settings: Any, prepared: Prepared, log: RunLog) ->
             scores, female, labels.age_low[rows], labels.age_high[rows], 1.0 / counts[number]
         )
     for member, gender_weight, age_weight in zip(members, weights.gender, weights.age, strict=True):
-        log.say(f"{member.title} counts {gender_weight:.2f} for gender, {age_weight:.2f} for age")
+        job.log.say(f"{member.title} counts {gender_weight:.2f} for gender, {age_weight:.2f} for age")
     parts = compose(members, weights, window)
     size = parts.embedding.size if parts.embedding else 0
     return Made(parts.model, parts.features, parts.preprocess, parts.targets, size)
 
 
-def _network(
-    recipe: Recipe,
-    system: System,
-    settings: Settings,
-    prepared: Prepared,
-    source: FrameSource,
-    folder: Path,
-    log: RunLog,
-    ranks: Ranks,
-) -> nn.Module:
+def _network(job: _Job, source: FrameSource) -> nn.Module:
+    recipe, system, prepared = job.recipe, job.system, job.prepared
     assert system.network is not None
     torch.manual_seed(recipe.seed)
     targets = recipe.target.targets()
-    front = system.frozen(settings) if system.frozen is not None else None
+    front = system.frozen(job.settings) if system.frozen is not None else None
     extractor = build_features(recipe.features.name, recipe.features.config)
-    encoders = Encoders(recipe, prepared, source, folder.parent / "cache", ranks.device)
+    encoders = Encoders(recipe, prepared, source, job.folder.parent / "cache", job.ranks.device)
     teacher = None
     if system.teacher is not None and recipe.train.embedding_weight:
-        teacher = encoders.vectors(Embedding(system.teacher(settings)), versions=1)[0]
+        teacher = encoders.vectors(Embedding(system.teacher(job.settings)), versions=1)[0]
     seen: FrameSource = source
     if front is not None:
-        log.say(f"vectors of the frozen encoder for {len(prepared.speech)} recordings")
+        job.log.say(f"vectors of the frozen encoder for {len(prepared.speech)} recordings")
         seen = Vectors(encoders.vectors(front, source.versions))
-    network = system.network(settings, targets, seen.size)
+    network = system.network(job.settings, targets, seen.size)
     count = sum(parameter.numel() for parameter in network.parameters())
-    log.say(f"{system.name} with {count:,} parameters to train on {ranks.device}")
-    data = _training_set(recipe, prepared, seen, extractor, teacher, ranks)
-    best = Trainer(network, data, targets, recipe.train, recipe.seed, folder, log, ranks).run()
+    job.log.say(f"{system.name} with {count:,} parameters to train on {job.ranks.device}")
+    data = _training_set(job, seen, extractor, teacher)
+    best = Trainer(network, data, targets, recipe.train, recipe.seed, job.folder, job.log, job.ranks).run()
     return best if front is None else _Chained(front, best).eval()
 
 
 def _training_set(
-    recipe: Recipe,
-    prepared: Prepared,
-    source: FrameSource,
-    extractor: FeatureExtractor,
-    teacher: NDArray[np.float32] | None,
-    ranks: Ranks,
+    job: _Job, source: FrameSource, extractor: FeatureExtractor, teacher: NDArray[np.float32] | None
 ) -> TrainingSet:
+    recipe, prepared = job.recipe, job.prepared
     settings, is_vector = recipe.train, isinstance(source, Vectors)
     rate = SAMPLE_RATE / extractor.frame_shift
     shortest, longest = (max(1, round(seconds * rate)) for seconds in settings.crop)
     powers = 0 if is_vector else extractor.powers
-    batch = max(2, settings.batch // ranks.size)
+    batch = max(2, settings.batch // job.ranks.size)
     sampler = CropSampler(source, powers, (shortest, longest), batch, settings.crop_from)
     return TrainingSet(
         sampler,
@@ -182,25 +185,18 @@ def _embedding_size(network: nn.Module, size: int) -> int:
     return int(out["embedding"].shape[1]) if "embedding" in out else 0
 
 
-def _classifier(
-    recipe: Recipe,
-    system: System,
-    settings: Settings,
-    prepared: Prepared,
-    source: FrameSource,
-    folder: Path,
-    log: RunLog,
-) -> bytes:
+def _classifier(job: _Job, source: FrameSource) -> bytes:
     from voxtrait.systems.classical import FitOptions
 
+    recipe, system = job.recipe, job.system
     assert system.classifier is not None
     targets = recipe.target.targets()
     options = FitOptions(recipe.seed, recipe.train.threads, recipe.train.minutes)
-    data = _labelled_vectors(recipe, targets, prepared, source)
-    fitted = system.classifier(settings, data, targets, options, log.say)
+    data = _labelled_vectors(recipe, targets, job.prepared, source)
+    fitted = system.classifier(job.settings, data, targets, options, job.log.say)
     names = build_features(recipe.features.name, recipe.features.config).names()  # type: ignore[attr-defined]
     report = {"features": list(names), **fitted.report}
-    (folder / "classifier.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (job.folder / "classifier.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     model: bytes = fitted.model
     return model
 

@@ -55,6 +55,11 @@ def system_of(recipe: Recipe) -> tuple[System, Settings]:
             "recipe_field",
             f"target.task: {system.name} learns {', '.join(system.tasks)}, not {recipe.target.task}.",
         )
+    if system.reads and recipe.features.name not in system.reads:
+        raise RecipeError(
+            "recipe_field",
+            f"features.name: {system.name} reads {' or '.join(system.reads)}, not {recipe.features.name}.",
+        )
     if recipe.train.embedding_weight and system.teacher is None:
         raise RecipeError(
             "recipe_field", f"train.embedding_weight: {system.name} has no untouched encoder to stay near to."

@@ -129,7 +129,7 @@ def _summary(recipe: Recipe, prepared: Prepared) -> TrainingSummary:
     ]
     if not sources:
         about = recipe.data
-        sources = [(about.name or Path(str(about.manifest)).stem, about.licence, names == names)]
+        sources = [(about.name or Path(str(about.manifest)).stem, about.licence, np.ones(len(names), bool))]
     corpora = [
         Corpus(
             name=name,

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from voxtrait.augment import AugmentSettings
 from voxtrait.errors import BundleError
 from voxtrait.features import build_features
-from voxtrait.features.joined import Joined
 from voxtrait.preprocess import parse_steps
 from voxtrait.systems.system import YEARS, AgeScale, Targets, Task
 
@@ -171,12 +170,6 @@ class Recipe(_Section):
     @classmethod
     def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
         return parse_steps(steps)
-
-    @model_validator(mode="after")
-    def _even_frames(self) -> Self:
-        if self.features.name == Joined.name:
-            raise ValueError("the features joined are made by an ensemble; name those of one system")
-        return self
 
     @property
     def data_folder(self) -> Path:
