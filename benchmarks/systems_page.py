@@ -38,8 +38,8 @@ RANDOM = """
 
 The same recordings divided at random, so that a speaker's recordings stand on both sides: what a notebook
 that calls `train_test_split` on clips measures. "Gain" is the difference to the figure above, in points (for
-the ratio as it is): not skill, but the same speakers in training and test. Intervals here are over
-recordings.
+the ratio as it is): not skill, but the same speakers in training and test. The test recordings are others, and
+so is the constant: UAR and the ratio compare best. Intervals here are over recordings.
 """
 COLUMNS = (
     ("gender accuracy", "gender", "gender accuracy"),
@@ -128,7 +128,12 @@ def second_table(entries: list[dict[str, Any]]) -> str:
             both = name in honest and name in leaky
             row += [shown(leaky.get(name)), gain(honest[name], leaky[name]) if both else ""]
         rows.append(row)
-    return table(rows, ["system", *(cell for name in names for cell in (name, "gain"))])
+    baselines = figures_of(entries, "recordings", systems_in(entries)[0])
+    constant = [{**baselines[name], "value": baselines[name]["baseline"]} for name in names]
+    row = ["constant"]
+    for figure in constant:
+        row += [shown(figure).partition(" (")[0], ""]
+    return table([*rows, row], ["system", *(cell for name in names for cell in (name, "gain"))])
 
 
 def more_time(entry: dict[str, Any]) -> str:
