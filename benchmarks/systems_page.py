@@ -38,8 +38,8 @@ RANDOM = """
 
 The same recordings divided at random, so that a speaker's recordings stand on both sides: what a notebook
 that calls `train_test_split` on clips measures. "Gain" is the difference to the figure above, in points (for
-the ratio as it is): not skill, but the same speakers in training and test. The test recordings are others, and
-so is the constant: UAR and the ratio compare best. Intervals here are over recordings.
+the ratio as it is): not skill, but the same speakers in training and test. The test recordings are others,
+and so is the constant: UAR and the ratio compare best. Intervals here are over recordings.
 """
 COLUMNS = (
     ("gender accuracy", "gender", "gender accuracy"),
