@@ -55,6 +55,12 @@ class Scores:
             np.stack([window.embedding for window in windows]),
         )
 
+    def direction(self) -> NDArray[np.float64]:
+        """Return the mean direction (E,) of the windows' embeddings, each counted by its speech."""
+        units = self.embedding / (np.linalg.norm(self.embedding, axis=1, keepdims=True) + 1e-12)
+        mean = self.weights @ units
+        return np.asarray(mean / (np.linalg.norm(mean) + 1e-12))
+
     def weighted(self, windows: list[int], weights: list[float]) -> Scores:
         """Return some of the windows, a window perhaps twice, with other weights."""
         return Scores(

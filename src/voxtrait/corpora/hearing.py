@@ -123,7 +123,8 @@ class _Ear:
             scores = self._judge.score(list(self._listener.windows(blocks, heard)))
             speech = heard.speech / SAMPLE_RATE
             if scores and speech >= self._min_speech:
-                voice = _direction(Scores.of(scores))
+                # Half precision: a corpus has millions of them, and distances differ by far more.
+                voice = Scores.of(scores).direction().astype(np.float16)
         else:
             detection = self._detector.stream()
             spans = [span for block in blocks for span in detection.feed(block)] + detection.finish()
@@ -142,11 +143,3 @@ def _digested(blocks: Iterable[NDArray[np.float32]], digest: Any) -> Iterator[ND
     for block in blocks:
         digest.update(np.round(block * 32767).astype("<i2").tobytes())
         yield block
-
-
-def _direction(scores: Scores) -> NDArray[np.float16]:
-    """Return the mean direction of the windows' embeddings, each counted by its speech."""
-    units = scores.embedding / (np.linalg.norm(scores.embedding, axis=1, keepdims=True) + 1e-12)
-    mean = scores.weights @ units
-    # Half precision: a corpus has millions of them, and distances differ by far more.
-    return np.asarray(mean / (np.linalg.norm(mean) + 1e-12), dtype=np.float16)

@@ -82,9 +82,7 @@ class Embedder:
         if not scores or speech < self._min_speech:
             return speech, None
         both = Scores.of(scores)
-        units = both.embedding / (np.linalg.norm(both.embedding, axis=1, keepdims=True) + 1e-12)
-        mean = both.weights @ units
-        return speech, np.asarray(mean / (np.linalg.norm(mean) + 1e-12), dtype=np.float32)
+        return speech, both.direction().astype(np.float32)
 
 
 def embed_recordings(embedder: Embedder, manifest: pl.DataFrame, watch: Watch) -> pl.DataFrame:

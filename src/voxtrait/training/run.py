@@ -54,7 +54,6 @@ def train(
         RecipeError, CorpusError, MissingExtraError: before anything is trained.
     """
     recipe = load_recipe(recipe_file, overrides)
-    system_of(recipe)
     folder = Path(out)
     with joined_ranks() as ranks:
         if ranks.first:
