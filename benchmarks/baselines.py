@@ -27,10 +27,10 @@ from voxtrait.training.recipe import Recipe, load_recipe
 FEATURES = ("features={name: mel-voice, config: {n_mels: 40, voice_every: 0}, versions: 1}",)
 
 
-def answers(recipe: Recipe, prepared: Prepared, cache: Path) -> pl.DataFrame:
+def answers(recipe: Recipe, prepared: Prepared) -> pl.DataFrame:
     """Return the manifest with the baselines' answers, in the columns of `collect_answers`."""
-    source = prepare_features(recipe, prepared, cache, lambda line: None)
-    encoders = Encoders(recipe, prepared, source, cache, torch.device("cpu"))
+    source = prepare_features(recipe, prepared, lambda line: None)
+    encoders = Encoders(recipe, prepared, source, torch.device("cpu"))
     embeddings = encoders.vectors(Ge2eEncoder.load(None), versions=1)[0]
     labels = balanced_labels(recipe, prepared)
     train = prepared.rows["train"]
@@ -59,7 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     recipe = load_recipe(options.recipe, FEATURES)
     prepared = prepare(recipe, Path(options.cache), lambda line: None)
-    table = answers(recipe, prepared, Path(options.cache))
+    table = answers(recipe, prepared)
     voices = table.filter(pl.col("corpus").str.starts_with("cv-corpus"))
     train = voices.filter(pl.col("split") == "train")
     median = float(np.nanmedian(((train["age_low"] + train["age_high"]) / 2).to_numpy()))

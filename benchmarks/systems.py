@@ -116,7 +116,7 @@ def prepare_all(found: list[Run], minutes: float, home: Path) -> None:
         if run.system != "ensemble":
             recipe = load_recipe(file, ("train.threads=2",))
             prepared = prepare(recipe, home / "cache", lambda line: None)
-            prepare_features(recipe, prepared, home / "cache", lambda line: None)
+            prepare_features(recipe, prepared, lambda line: None)
             print(f"{run.name}: prepared", flush=True)
 
 

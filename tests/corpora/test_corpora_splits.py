@@ -72,7 +72,7 @@ def test_shares_are_right_to_a_speaker_in_every_stratum(speakers: Speakers, seed
     split = by_speaker(assign_splits(manifest, SHARES, seed))
     # A split that would have been empty was given one speaker more than its share.
     spare = 1 if min(list(split.values()).count(name) for name in SHARES) == 1 else 0
-    folds = by_speaker(assign_folds(manifest, 4, seed), "fold")
+    folds = by_speaker(assign_folds(manifest, 4, seed))
     strata: dict[tuple[object, ...], list[str]] = {}
     for number, (gender, age, corpus, _) in enumerate(speakers):
         strata.setdefault((gender, age, corpus), []).append(f"s{number:03}")
@@ -80,8 +80,19 @@ def test_shares_are_right_to_a_speaker_in_every_stratum(speakers: Speakers, seed
         placed = [split[member] for member in members]
         for name, share in SHARES.items():
             assert abs(placed.count(name) - share * len(members)) < 1 + spare + 1e-6
-        sizes = [[folds[member] for member in members].count(fold) for fold in range(4)]
+        sizes = [[folds[member] for member in members].count(f"fold-{fold}") for fold in range(1, 5)]
         assert max(sizes) - min(sizes) <= 1
+
+
+@given(SPEAKERS, st.integers(0, 1000))
+@settings(max_examples=60)
+def test_every_labelled_speaker_stands_in_one_fold(speakers: Speakers, seed: int) -> None:
+    folds = by_speaker(assign_folds(manifest_of(speakers), 4, seed))
+    for number, (gender, age, _, _) in enumerate(speakers):
+        is_labelled = gender in ("female", "male") or age is not None
+        assert folds[f"s{number:03}"] in (
+            [f"fold-{fold}" for fold in range(1, 5)] if is_labelled else ["train"]
+        )
 
 
 @given(SPEAKERS, st.integers(0, 1000))
@@ -90,7 +101,7 @@ def test_the_order_of_the_rows_changes_nothing(speakers: Speakers, order: int) -
     manifest = manifest_of(speakers)
     mixed = manifest.sample(fraction=1, shuffle=True, seed=order)
     assert by_speaker(assign_splits(mixed, SHARES, 3)) == by_speaker(assign_splits(manifest, SHARES, 3))
-    assert by_speaker(assign_folds(mixed, 5, 3), "fold") == by_speaker(assign_folds(manifest, 5, 3), "fold")
+    assert by_speaker(assign_folds(mixed, 5, 3)) == by_speaker(assign_folds(manifest, 5, 3))
 
 
 @given(SPEAKERS, st.integers(0, 1000))

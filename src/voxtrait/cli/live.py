@@ -90,12 +90,13 @@ class TrainingView:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for column in ("epoch", "training loss", "validation loss", "gender UAR", "age MAE", "seconds"):
             table.add_column(column, justify="right")
-        best = min(self._reports, key=lambda report: report.loss, default=None)
+        validated = [report for report in self._reports if report.loss is not None]
+        best = min(validated, key=lambda report: report.loss or 0.0, default=None)
         for report in self._reports[-_SHOWN:]:
             table.add_row(
                 str(report.epoch + 1),
                 f"{report.train_loss:.3f}",
-                f"{report.loss:.3f}",
+                "" if report.loss is None else f"{report.loss:.3f}",
                 "" if report.uar is None else f"{report.uar:.3f}",
                 "" if report.mae is None else f"{report.mae:.2f}",
                 f"{report.seconds:.0f}",

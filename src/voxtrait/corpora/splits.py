@@ -124,12 +124,21 @@ def _fill_empty_splits(placed: pl.DataFrame, shares: Mapping[str, float]) -> pl.
 
 
 def assign_folds(manifest: pl.DataFrame, folds: int, seed: int) -> pl.DataFrame:
-    """Add a column ``fold`` (0 .. folds - 1), each speaker in one fold, stratified likewise."""
-    position = _stratified_positions(manifest, seed)
-    chosen = position.select(
-        "speaker", (pl.col("position") * folds).floor().cast(pl.Int64).clip(0, folds - 1).alias("fold")
+    """Divide labelled speakers into the splits fold-1 .. fold-``folds``, stratified like `assign_splits`.
+
+    A speaker with neither gender (female or male) nor age can measure nothing and stands in ``train``.
+    """
+    is_labelled = pl.col("gender").is_in(["female", "male"]) | pl.col("age_low").is_not_null()
+    fold = (pl.col("position") * folds).floor().cast(pl.Int64).clip(0, folds - 1) + 1
+    chosen = (
+        _stratified_positions(manifest, seed)
+        .join(manifest.group_by("speaker").agg(is_labelled.any().alias("labelled")), on="speaker")
+        .with_columns(
+            pl.when("labelled").then(pl.format("fold-{}", fold)).otherwise(pl.lit("train")).alias("split")
+        )
+        .select("speaker", "split")
     )
-    return manifest.join(chosen, on="speaker", how="left", maintain_order="left")
+    return manifest.drop("split", strict=False).join(chosen, on="speaker", how="left", maintain_order="left")
 
 
 def _stratified_positions(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voxtrait.bundle import AgeCard, CalibrationRow, EmbeddingCard, GenderCard, IntervalRow
+from voxtrait.bundle import AgeCard, CalibrationRow, GenderCard, IntervalRow
 from voxtrait.systems.system import YEARS, AgeScale
 
-__all__ = ["ADULT_VOICE", "Scored", "calibrate_age", "calibrate_embedding", "calibrate_gender"]
+__all__ = ["ADULT_VOICE", "Scored", "calibrate_age", "calibrate_gender", "voice_threshold"]
 
 Array = NDArray[np.float64]
 
@@ -44,6 +44,14 @@ class Scored:
     age_high: Array
     gender: Array
     age: NDArray[np.float32]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scored]) -> Scored:
+        """Put the scores of different speakers together."""
+        counts = [len(part.weights) for part in parts]
+        names = [name for name in vars(parts[0]) if name != "speech"]
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(speech=float(np.average([part.speech for part in parts], weights=counts)), **arrays)
 
 
 def _weighted_quantile(values: Array, weights: Array, level: float) -> float:
@@ -178,10 +186,10 @@ def calibrate_age(scored: Sequence[Scored], scale: AgeScale, coverage: float) ->
     return card.model_copy(update={"interval": tuple(rows)})
 
 
-def calibrate_embedding(
+def voice_threshold(
     embeddings: NDArray[np.float32], recordings: NDArray[np.int64], speakers: NDArray[np.int64]
-) -> EmbeddingCard:
-    """Choose the distance that best parts windows of one recording from those of other speakers.
+) -> float:
+    """Return the cosine distance that best parts windows of one recording from those of other speakers.
 
     Args:
         embeddings: (n, E) of windows, unit length.
@@ -201,4 +209,4 @@ def calibrate_embedding(
     candidates = np.linspace(0.05, 0.95, 91)
     missed = 1 - np.searchsorted(same, candidates) / max(1, len(same))
     joined = np.searchsorted(other, candidates) / max(1, len(other))
-    return EmbeddingCard(size=embeddings.shape[1], threshold=float(candidates[np.argmin(missed + joined)]))
+    return float(candidates[np.argmin(missed + joined)])

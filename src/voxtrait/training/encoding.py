@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,23 +39,15 @@ class Encoders:
 
     Args:
         recipe: for its features and threads.
-        prepared: the recordings.
+        prepared: the recordings, and where vectors are kept.
         source: their features.
-        cache: where vectors are kept.
         device: where to compute.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        prepared: Prepared,
-        source: FrameSource,
-        cache: Path,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, recipe: Recipe, prepared: Prepared, source: FrameSource, device: torch.device) -> None:
         extractor = build_features(recipe.features.name, recipe.features.config)
-        self._rows = np.concatenate(list(prepared.rows.values()))
-        self._source, self._cache, self._device = source, cache, device
+        self._rows = np.sort(np.concatenate(list(prepared.rows.values())))
+        self._source, self._cache, self._device = source, prepared.cache, device
         self._longest = round(LONGEST * SAMPLE_RATE / extractor.frame_shift)
         self._sampler = CropSampler(source, extractor.powers, (1, 1), _ENCODER_BATCH)
         self._threads = recipe.train.threads
@@ -72,7 +63,8 @@ class Encoders:
         return np.stack([self._version(encoder, weights.hexdigest(), version) for version in range(versions)])
 
     def _version(self, encoder: nn.Module, weights: str, version: int) -> NDArray[np.float32]:
-        about = f"{weights} {self._source.key(version)} {self._longest}"
+        rows = sha256(self._rows.tobytes()).hexdigest()
+        about = f"{weights} {self._source.key(version)} {self._longest} {rows}"
         file = self._cache / f"vectors-{sha256(about.encode()).hexdigest()[:16]}.npy"
         if file.is_file():
             return np.asarray(np.load(file), dtype=np.float32)

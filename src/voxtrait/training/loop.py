@@ -17,11 +17,18 @@ from torch import Tensor, nn
 from voxtrait.errors import RecipeError
 from voxtrait.systems.system import Targets
 from voxtrait.training.checkpoint import Progress, load_network, load_state, save_state, write_whole
-from voxtrait.training.losses import age_loss, age_targets, embedding_loss, gender_loss, joint_loss
+from voxtrait.training.losses import (
+    age_loss,
+    age_targets,
+    embedding_loss,
+    gender_loss,
+    joint_loss,
+    softened,
+)
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import TrainSection
-from voxtrait.training.sampling import Batch, CropSampler, Labels
-from voxtrait.training.validation import validate
+from voxtrait.training.sampling import Batch, CropSampler, Labels, SoftLabels
+from voxtrait.training.validation import Validated, validate
 from voxtrait.training.watch import EpochReport, RunLog
 
 __all__ = ["Losses", "Trainer", "TrainingSet"]
@@ -35,9 +42,10 @@ class TrainingSet:
         sampler: crops of the cached features.
         labels: of every row.
         speakers: speaker number of every row, shape (n,).
-        train, validation: rows of the split.
+        train, validation: rows of the split; without validation the last epoch's network is kept.
         longest: frames of a recording that validation hears.
         teacher: unit embeddings of every row by the untouched encoder, shape (n, E), or None.
+        soft: what other networks say of every row, or None.
     """
 
     sampler: CropSampler
@@ -47,6 +55,7 @@ class TrainingSet:
     validation: NDArray[np.int64]
     longest: int
     teacher: NDArray[np.float32] | None = None
+    soft: SoftLabels | None = None
 
     def epoch_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return at most ``clips`` random recordings of each training speaker."""
@@ -75,11 +84,14 @@ class Losses:
     def __init__(
         self, data: TrainingSet, targets: Targets, settings: TrainSection, device: torch.device
     ) -> None:
-        labels = data.labels
+        labels, female = data.labels, data.labels.female
         ages = age_targets(labels.age_low, labels.age_high, targets.ages, settings.age_spread)
+        if data.soft is not None:
+            female = softened(female, data.soft.female, settings.soft)
+            ages = softened(ages, data.soft.age, settings.soft)
         self._settings = settings
         self._device = device
-        self._female = torch.from_numpy(labels.female).to(device)
+        self._female = torch.from_numpy(female).to(device)
         self._gender_weight = torch.from_numpy(labels.gender_weight).to(device)
         self._age_weight = torch.from_numpy(labels.age_weight).to(device)
         self._targets = torch.from_numpy(ages).to(device)
@@ -156,7 +168,7 @@ class Trainer:
         return self._settings.mixed and self._ranks.device.type == "cuda"
 
     def run(self) -> nn.Module:
-        """Train and return the averaged network of the epoch with the least validation loss.
+        """Train and return the averaged network of the epoch that the settings keep.
 
         Raises:
             RecipeError: ``run_corrupt`` if ``last.pt`` cannot be read, ``diverged`` if the loss is no
@@ -167,21 +179,26 @@ class Trainer:
             started = time.monotonic()
             train_loss = _checked(self._epoch(progress), progress)
             if self._ranks.first:
-                found = validate(self._averaged, self._data, self._losses, self._targets)
-                _checked(found[0], progress)
-                report = EpochReport(progress.epoch, train_loss, *found, time.monotonic() - started)
-                self._log.epoch(report)
-                better = report.loss < progress.best_loss
-                progress.since = 0 if better else progress.since + 1
-                if better:
-                    progress.best_loss = report.loss
-                    write_whole(self._averaged.state_dict(), self._folder / "network.pt")
+                self._close_epoch(progress, train_loss, started)
             progress.epoch += 1
             progress.spent = self._spent()
             if self._ranks.first:
                 save_state(self._folder / "last.pt", progress, self._parts(), self._rngs())
         load_network(self._averaged, self._folder / "network.pt")
         return self._averaged.cpu()
+
+    def _close_epoch(self, progress: Progress, train_loss: float, started: float) -> None:
+        """Validate, report, and keep the network if it is to be kept."""
+        found: Validated = (None,) * 6
+        if len(self._data.validation):
+            found = validate(self._averaged, self._data, self._losses, self._targets)
+            _checked(found[0] or 0.0, progress)
+        self._log.epoch(EpochReport(progress.epoch, train_loss, *found, time.monotonic() - started))
+        is_better = self._settings.keep == "last" or found[0] is None or found[0] < progress.best_loss
+        progress.since = 0 if is_better else progress.since + 1
+        if is_better:
+            progress.best_loss = math.inf if found[0] is None else found[0]
+            write_whole(self._averaged.state_dict(), self._folder / "network.pt")
 
     def _parts(self) -> dict[str, object]:
         return {

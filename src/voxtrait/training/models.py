@@ -23,7 +23,7 @@ from voxtrait.training.loop import Trainer, TrainingSet
 from voxtrait.training.prepare import Prepared, balanced_labels
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import Recipe, system_of
-from voxtrait.training.sampling import CropSampler, FrameSource, Labels, Vectors
+from voxtrait.training.sampling import CropSampler, FrameSource, Labels, SoftLabels, Vectors
 from voxtrait.training.scorer import WHOLE, Scorer
 from voxtrait.training.watch import RunLog
 
@@ -60,6 +60,7 @@ class _Job:
     folder: Path
     log: RunLog
     ranks: Ranks
+    soft: SoftLabels | None
 
 
 class _Chained(nn.Module):
@@ -76,7 +77,13 @@ class _Chained(nn.Module):
 
 
 def make_model(
-    recipe: Recipe, prepared: Prepared, source: FrameSource | None, folder: Path, log: RunLog, ranks: Ranks
+    recipe: Recipe,
+    prepared: Prepared,
+    source: FrameSource | None,
+    folder: Path,
+    log: RunLog,
+    ranks: Ranks,
+    soft: SoftLabels | None = None,
 ) -> Made:
     """Train the recipe's system and export it; only the first of several processes exports.
 
@@ -84,16 +91,17 @@ def make_model(
         recipe: what to train.
         prepared: its recordings.
         source: their features; None for an ensemble, whose members have their own.
-        folder: the run's, beside which the cache lies.
+        folder: the run's.
         log: told how it goes.
         ranks: the processes that train together.
+        soft: what other networks say of the recordings, for a network to learn too.
 
     Raises:
         RecipeError, CorpusError, MissingExtraError: as the system does.
         VoxtraitError: ``export`` if the exported model differs from the trained one.
     """
     system, settings = system_of(recipe)
-    job = _Job(recipe, system, settings, prepared, folder, log, ranks)
+    job = _Job(recipe, system, settings, prepared, folder, log, ranks, soft)
     if source is None:
         return _ensemble(job)
     features = FeatureCard(name=recipe.features.name, config=recipe.features.config)
@@ -142,7 +150,7 @@ def _network(job: _Job, source: FrameSource) -> nn.Module:
     targets = recipe.target.targets()
     front = system.frozen(job.settings) if system.frozen is not None else None
     extractor = build_features(recipe.features.name, recipe.features.config)
-    encoders = Encoders(recipe, prepared, source, job.folder.parent / "cache", job.ranks.device)
+    encoders = Encoders(recipe, prepared, source, job.ranks.device)
     teacher = None
     if system.teacher is not None and recipe.train.embedding_weight:
         teacher = encoders.vectors(Embedding(system.teacher(job.settings)), versions=1)[0]
@@ -173,9 +181,10 @@ def _training_set(
         balanced_labels(recipe, prepared),
         prepared.speakers,
         prepared.rows["train"],
-        prepared.rows["validation"],
+        prepared.rows.get("validation", np.array([], np.int64)),
         max(longest, round(LONGEST * rate)),
         teacher,
+        job.soft,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from voxtrait.audio import SAMPLE_RATE, find_sources
-from voxtrait.corpora import ImportCounts, assign_splits, check_disjoint, read_corpus, read_manifest
+from voxtrait.corpora import (
+    ImportCounts,
+    assign_folds,
+    assign_splits,
+    check_disjoint,
+    read_corpus,
+    read_manifest,
+)
 from voxtrait.errors import CorpusError
 from voxtrait.features import build_features
 from voxtrait.training.feature_cache import FeatureCache, FeaturePlan, build_feature_cache
@@ -25,6 +32,7 @@ __all__ = ["Prepared", "balanced_labels", "feature_plan", "manifest_hash", "nois
 
 #: Recordings with less speech (about 0.3 s) teach nothing.
 _LEAST = 5040
+_FOLD = "fold-"
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,28 @@ class Prepared:
         manifest: recordings with speech, in the order of the cache.
         rows: split name -> rows long enough to use.
         speakers: speaker number of every row.
+        cache: folder of what is prepared.
     """
 
     manifest: pl.DataFrame
     speech: SpeechCache
     rows: dict[str, NDArray[np.int64]]
     speakers: NDArray[np.int64]
+    cache: Path
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Names of the splits that take turns in being held out."""
+        return tuple(name for name in self.rows if name.startswith(_FOLD))
+
+    def holding_out(self, fold: str | None) -> Prepared:
+        """Return the same with all folds but ``fold`` in training, and that one as validation."""
+        heard = [name for name in ("train", *self.folds) if name in self.rows and name != fold]
+        rows = {name: rows for name, rows in self.rows.items() if name not in ("train", *self.folds)}
+        rows["train"] = np.sort(np.concatenate([self.rows[name] for name in heard]))
+        if fold is not None:
+            rows["validation"] = self.rows[fold]
+        return replace(self, rows=rows)
 
 
 def recipe_manifest(recipe: Recipe) -> tuple[pl.DataFrame, ImportCounts]:
@@ -56,7 +80,10 @@ def recipe_manifest(recipe: Recipe) -> tuple[pl.DataFrame, ImportCounts]:
     else:
         manifest = read_manifest(recipe.data_folder / recipe.data.manifest)
     if manifest["split"].is_null().all():
-        manifest = assign_splits(manifest, recipe.data.shares, recipe.seed)
+        if recipe.data.folds:
+            manifest = assign_folds(manifest, recipe.data.folds, recipe.seed)
+        else:
+            manifest = assign_splits(manifest, recipe.data.shares, recipe.seed)
     check_disjoint(manifest)
     return manifest, counts
 
@@ -98,14 +125,15 @@ def prepare(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> Prepared
         name: np.flatnonzero((split == name) & long_enough).astype(np.int64)
         for name in sorted(names, key=_usual_order)
     }
-    for name in ("train", "validation"):
+    folds = [name for name in rows if name.startswith(_FOLD)]
+    for name in folds or ("train", "validation"):
         if not len(rows.get(name, ())):
             raise CorpusError(
                 "corpus_empty", f"The split {name} holds no recording with speech; give it speakers."
             )
         _check_labels(recipe, name, speech.manifest[rows[name].tolist()])
     speakers = np.unique(speech.manifest["speaker"].to_numpy(), return_inverse=True)[1]
-    return Prepared(speech.manifest, speech, rows, speakers.astype(np.int64))
+    return Prepared(speech.manifest, speech, rows, speakers.astype(np.int64), cache)
 
 
 def _usual_order(split: str) -> tuple[int, str]:
@@ -143,12 +171,10 @@ def feature_plan(recipe: Recipe) -> FeaturePlan:
     )
 
 
-def prepare_features(
-    recipe: Recipe, prepared: Prepared, cache: Path, say: Callable[[str], None]
-) -> FeatureCache:
+def prepare_features(recipe: Recipe, prepared: Prepared, say: Callable[[str], None]) -> FeatureCache:
     """Augment and extract, or find it in the cache."""
     plan = feature_plan(recipe)
-    features = build_feature_cache(prepared.speech, plan, cache, recipe.train.threads)
+    features = build_feature_cache(prepared.speech, plan, prepared.cache, recipe.train.threads)
     extractor = build_features(plan.name, plan.config)
     say(f"features {plan.name}, {extractor.size} values a frame, {plan.versions} versions")
     return features

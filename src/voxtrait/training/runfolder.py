@@ -101,8 +101,11 @@ def _commit() -> str | None:
     return done[0] + ("+" if done[1] else "")
 
 
-def draw_history(folder: Path) -> None:
-    """Draw ``curve.png`` from a run's ``history.jsonl``; nothing if it has no epochs."""
+def draw_history(folder: Path, keep: str) -> None:
+    """Draw ``curve.png`` from a run's ``history.jsonl``; nothing if it has no epochs.
+
+    ``keep`` is the recipe's setting: which epoch's network was kept.
+    """
     from matplotlib.figure import Figure
 
     history = read_history(folder)
@@ -115,12 +118,14 @@ def draw_history(folder: Path) -> None:
     panels = [(title, names) for title, names in shown if names]
     figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    best = min(range(len(history)), key=lambda epoch: history[epoch]["loss"] or 0.0)
+    kept = len(history) - 1
+    if keep == "best" and history[0]["loss"] is not None:
+        kept = min(range(len(history)), key=lambda epoch: history[epoch]["loss"] or 0.0)
     for place, (title, names) in zip(axes, panels, strict=True):
         for name in names:
             values = [entry[name] for entry in history]
             place.plot(range(1, len(values) + 1), values, marker=".", label=name.replace("_", " "))
-        place.axvline(best + 1, color="0.6", linestyle=":", label="best epoch")
+        place.axvline(kept + 1, color="0.6", linestyle=":", label="kept epoch")
         place.set(title=title, xlabel="epoch")
         place.legend(frameon=False)
     figure.savefig(folder / "curve.png", dpi=120)

@@ -42,6 +42,13 @@ class DataSection(_Section):
         default={"train": 0.68, "validation": 0.14, "test": 0.18},
         description="share of speakers in each split; a manifest's own splits go before",
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description="parts of the speakers instead of shares: as many networks, each without one part, "
+        "calibrate and teach the final one, which hears all; 0 for shares",
+    )
     noises: tuple[str, ...] = Field((), description="folders of environmental sounds to augment with")
 
     @field_validator("shares")
@@ -50,6 +57,13 @@ class DataSection(_Section):
         if min(shares.values(), default=0) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
             raise ValueError("shares must not be negative and must sum to 1")
         return shares
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one part leaves nothing to train on; give 0, or 2 and more")
+        return folds
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -126,6 +140,10 @@ class TrainSection(_Section):
     embedding_weight: float = Field(0.0, ge=0, description="of staying near the untouched encoder")
     gender_balance: float = Field(0.5, ge=0, le=1, description="0 as they come, 1 genders weighted equal")
     age_balance: float = Field(0.4, ge=0, le=1, description="the same for age groups")
+    soft: float = Field(
+        0.0, ge=0, le=1, description="share of the fold networks' answers in what the final network learns"
+    )
+    keep: Literal["best", "last"] = Field("best", description="the epoch whose network is kept")
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
     threads: int = Field(2, ge=1, description="processor threads, and processes that prepare data")
     mixed: bool = Field(True, description="half precision where the device computes faster in it")

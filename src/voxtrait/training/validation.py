@@ -15,7 +15,10 @@ from voxtrait.systems.system import Targets
 if TYPE_CHECKING:
     from voxtrait.training.loop import TrainingSet
 
-__all__ = ["validate"]
+__all__ = ["Validated", "validate"]
+
+#: Loss, accuracy, UAR, MAE, age ratio and correlation, as `EpochReport` has them; None where unknown.
+Validated = tuple[float | None, float | None, float | None, float | None, float | None, float | None]
 
 
 @torch.no_grad()
@@ -24,10 +27,10 @@ def validate(
     data: TrainingSet,
     losses: Callable[[dict[str, Tensor], NDArray[np.int64]], Tensor],
     targets: Targets,
-) -> tuple[float, float | None, float | None, float | None, float | None, float | None]:
+) -> Validated:
     """Return loss, accuracy, UAR, MAE, age ratio and correlation on the validation recordings.
 
-    They are what `EpochReport` has by these names. Arguments are as in training.
+    Arguments are as in training.
     """
     network.eval()
     device = next(network.parameters()).device

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["EpochReport", "RunLog", "Watcher", "open_run_log", "read_history"]
+__all__ = ["EpochReport", "RunLog", "Silent", "Watcher", "open_run_log", "read_history"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class EpochReport:
     """Figures of one epoch; validation is by recording, half of it augmented where there are versions.
 
     Attributes:
-        train_loss, loss: of training and of validation.
+        train_loss, loss: of training and of validation; without validation None, as all that follow.
         accuracy, uar: of gender; None where it is not learnt.
         mae: mean absolute error of age in years, to the middle of a band.
         age_ratio: the same, divided by that of the training speakers' median.
@@ -30,7 +30,7 @@ class EpochReport:
 
     epoch: int
     train_loss: float
-    loss: float
+    loss: float | None
     accuracy: float | None
     uar: float | None
     mae: float | None
@@ -114,7 +114,7 @@ def read_history(folder: Path) -> list[dict[str, float | None]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-class _Silent:
+class Silent:
     """A watcher of the processes that do not talk."""
 
     def say(self, line: str) -> None:
@@ -137,7 +137,7 @@ def open_run_log(folder: Path, watcher: Watcher, writes: bool = True) -> Iterato
         writes: whether this process writes and talks at all.
     """
     if not writes:
-        yield RunLog(None, _Silent(), None)
+        yield RunLog(None, Silent(), None)
         return
     from torch.utils.tensorboard import SummaryWriter
 
