@@ -34,7 +34,7 @@ BANDS = [13, 20, 30, 40, 50, 60]
 #: Copies of each recording, augmented all but one, where the recipe has more.
 VERSIONS = 3
 #: Chosen before any of them was trained: four that hear different things.
-MEMBERS = ("base", "embedding-fnn", "gradient-boosting", "crnn")
+MEMBERS = ("finetuned-ge2e", "embedding-fnn", "gradient-boosting", "crnn")
 #: Task a run is trained for -> the columns that its figures go to.
 COLUMNS = {"both": ("gender", "age"), "gender": ("gender",), "age": ("age",), "gender_age": ("gender_age",)}
 FIGURES = {

@@ -18,9 +18,9 @@ twice that), seed {seed}. Made by `make benchmark-systems`; the figures are in `
 brackets are 95 % intervals, bootstrapped over test speakers.
 
 The budget is small, and equal: it says what a system gives for little work, not what it can reach. Systems
-that begin with a pretrained speaker encoder (`base`, `embedding-fnn`, `ensemble`) owe much of their lead
-to the speech that the encoder had heard before. Preparing features is not part of the budget. The vectors of
-the frozen encoder are not either.
+that begin with a pretrained speaker encoder (`finetuned-ge2e`, `ge2e-layers`, `embedding-fnn`, `ensemble`)
+owe much of their lead to the speech that the encoder had heard before. Preparing features is not part of
+the budget. The vectors of the frozen encoder are not either.
 
 Gender is female or male. Age bands are teens, twenties, thirties, forties, fifties, and sixty or older; the
 MAE ratio is the mean absolute error in years divided by that of always answering the training speakers'

@@ -28,7 +28,7 @@ _SENTENCES = (
 )
 
 _RECIPE = """
-system: base
+system: finetuned-ge2e
 seed: 3
 data:
   folder: corpus

@@ -108,7 +108,7 @@ def blocked(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize("module", ["torch", "yaml", "polars"])
 def test_training_without_its_packages(module: str, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("system: base\n")
+    recipe.write_text("system: finetuned-ge2e\n")
     done = blocked(module, "train", recipe, "-o", tmp_path / "run")
     assert (done.returncode, done.stdout) == (2, b"")
     (line,) = lines_of(done.stderr)

@@ -30,7 +30,7 @@ def test_a_network_shows_its_layers_and_what_they_hold(name: str) -> None:
     assert f"{total:,} parameters" in run("systems", "show", name).stdout.decode()
 
 
-@pytest.mark.parametrize("name", ["svm", "base"])
+@pytest.mark.parametrize("name", ["svm", "finetuned-ge2e"])
 def test_every_field_of_a_recipe_is_explained(name: str) -> None:
     fields = json.loads(run("systems", "show", name, "--format", "json").stdout)["fields"]
     keys = [field["key"] for field in fields]

@@ -12,7 +12,7 @@ from voxtrait.training.recipe import Recipe, load_recipe, system_of
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 RECIPE = """
-system: base
+system: finetuned-ge2e
 seed: 3
 data:
   folder: ../data
@@ -41,10 +41,15 @@ def recipe_file(tmp_path: Path) -> Path:
 
 def test_a_recipe_says_what_it_says_and_has_defaults(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file)
-    assert (recipe.system, recipe.seed, recipe.train.epochs, recipe.train.crop) == ("base", 3, 5, (1, 2.5))
+    assert (recipe.system, recipe.seed, recipe.train.epochs, recipe.train.crop) == (
+        "finetuned-ge2e",
+        3,
+        5,
+        (1, 2.5),
+    )
     assert recipe.network == {"branch": 64}
     # What it leaves out is as its system was published, then as the field says.
-    assert recipe.train.batch == get_system("base").defaults["train"]["batch"]
+    assert recipe.train.batch == get_system("finetuned-ge2e").defaults["train"]["batch"]
     assert recipe.train.age_spread == Recipe.model_fields["train"].default.age_spread
     assert sum(recipe.data.shares.values()) == pytest.approx(1)
 
@@ -191,7 +196,7 @@ def test_what_is_no_recipe(tmp_path: Path, content: bytes, code: str) -> None:
 
 
 def test_a_recipe_names_a_system(recipe_file: Path) -> None:
-    recipe_file.write_text(RECIPE.replace("system: base\n", ""))
+    recipe_file.write_text(RECIPE.replace("system: finetuned-ge2e\n", ""))
     with pytest.raises(RecipeError, match="names a system"):
         load_recipe(recipe_file)
 

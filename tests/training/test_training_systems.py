@@ -17,7 +17,7 @@ from voxtrait.training.run import train
 
 #: What makes a system small enough for a test.
 SMALL: dict[str, dict[str, Any]] = {
-    "base": {"network": {"start": "random", "branch": 8, "hidden": 8}},
+    "finetuned-ge2e": {"network": {"start": "random", "branch": 8, "hidden": 8}},
     "crnn": {"network": {"channels": [4, 4, 8, 8], "units": 8}},
     "multitask-cnn": {"network": {"channels": [4, 4, 8, 8], "hidden": 8}},
     "svm": {"network": {"costs": [1.0], "gammas": [1.0], "folds": 2}},

@@ -3,6 +3,7 @@
 from voxtrait.evaluation.age import age_figures, band_figures, joint_figures
 from voxtrait.evaluation.answers import CONDITIONS, Condition, answer_files, collect_answers
 from voxtrait.evaluation.bands import band_of
+from voxtrait.evaluation.children import child_figures
 from voxtrait.evaluation.gender import gender_figures
 from voxtrait.evaluation.resampling import Figure
 
@@ -14,6 +15,7 @@ __all__ = [
     "answer_files",
     "band_figures",
     "band_of",
+    "child_figures",
     "collect_answers",
     "gender_figures",
     "joint_figures",

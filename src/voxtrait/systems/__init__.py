@@ -12,11 +12,12 @@ __all__ = ["SYSTEMS", "System", "get_system"]
 
 #: Name -> module, which is imported only when the system is looked at.
 SYSTEMS: Final = {
-    "base": "voxtrait.systems.base",
     "crnn": "voxtrait.systems.crnn",
     "dual-path-cnn": "voxtrait.systems.dual_path_cnn",
     "embedding-fnn": "voxtrait.systems.embedding_fnn",
     "ensemble": "voxtrait.systems.ensemble",
+    "finetuned-ge2e": "voxtrait.systems.finetuned_ge2e",
+    "ge2e-layers": "voxtrait.systems.ge2e_layers",
     "gradient-boosting": "voxtrait.systems.gradient_boosting",
     "mam-cnn": "voxtrait.systems.mam_cnn",
     "multitask-cnn": "voxtrait.systems.multitask_cnn",

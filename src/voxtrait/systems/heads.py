@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from voxtrait.systems.system import Targets
 
-__all__ = ["Heads", "conv_block", "decibels", "frame_mask", "masked_statistics", "repeat_to"]
+__all__ = ["Heads", "conv_block", "decibels", "frame_mask", "masked_statistics", "repeat_to",
+           "standardised_head"]  # fmt: skip
 
 
 class Heads(nn.Module):
@@ -41,6 +42,18 @@ class Heads(nn.Module):
         elif "gender" in out:
             out["gender"] = out["gender"].squeeze(-1)
         return out
+
+
+def standardised_head(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:
+    """Return two layers from pooled states (B, inputs), which differ in scale by orders of magnitude."""
+    return nn.Sequential(
+        nn.BatchNorm1d(inputs),
+        nn.Dropout(dropout),
+        nn.Linear(inputs, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )
 
 
 def conv_block(inputs: int, outputs: int, pooled: tuple[int, int] = (2, 2)) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from voxtrait.errors import VoxtraitError
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "quantised"]
 
 _OUTPUTS = ("gender", "age", "embedding")
 _TOLERANCE = 1e-4
@@ -70,6 +70,23 @@ def export_onnx(network: nn.Module, size: int) -> bytes:
         model = file.read_bytes()
     _check(ordered, model, size)
     return model
+
+
+def quantised(model: bytes) -> bytes:
+    """Return the model with the weights of its LSTM layers in 8 bits, a scale a channel.
+
+    Such a layer takes a quarter of the space and about a third of the time. What it says changes a
+    little, so a quantised model is scored and calibrated as it is.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "model.onnx", Path(folder) / "small.onnx"
+        whole.write_bytes(model)
+        quantize_dynamic(
+            whole, small, weight_type=QuantType.QInt8, op_types_to_quantize=["LSTM"], per_channel=True
+        )
+        return small.read_bytes()
 
 
 @torch.no_grad()

@@ -43,16 +43,11 @@ class HeldOut:
         amounts: cut to some amount of speech, as recorded and augmented, in ascending order.
         whole: the same recordings, whole, as recorded.
         threshold: cosine distance up to which two windows are one voice; None without embeddings.
-        rows: every held-out recording, (n,).
-        gender, age: their scores, whole and as recorded: (n,) logits, (n, A) logits.
     """
 
     amounts: tuple[Scored, ...]
     whole: Scored
     threshold: float | None
-    rows: NDArray[np.int64]
-    gender: NDArray[np.float64]
-    age: NDArray[np.float32]
 
     @classmethod
     def joined(cls, parts: Sequence[HeldOut]) -> HeldOut:
@@ -66,12 +61,11 @@ class HeldOut:
             ),
             Scored.joined([part.whole for part in parts]),
             float(np.median(thresholds)) if thresholds else None,
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "gender", "age")),
         )
 
     def save(self, file: Path) -> None:
         """Write the scores; the file is replaced whole or not at all."""
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in ("rows", "gender", "age")}
+        arrays: dict[str, Any] = {}
         for place, scored in enumerate((self.whole, *self.amounts)):
             arrays |= {f"{place}_{name}": value for name, value in vars(scored).items()}
         if self.threshold is not None:
@@ -93,7 +87,7 @@ class HeldOut:
                 scored.setdefault(int(place), {})[name] = float(value) if name == "speech" else value
             whole, *amounts = (Scored(**scored[place]) for place in sorted(scored))
             threshold = float(arrays["threshold"]) if "threshold" in arrays.files else None
-            return cls(tuple(amounts), whole, threshold, arrays["rows"], arrays["gender"], arrays["age"])
+            return cls(tuple(amounts), whole, threshold)
 
 
 def score_held_out(
@@ -114,17 +108,11 @@ def score_held_out(
             heard = enough if len(enough) else chosen
             sums = scorer.score(heard.tolist(), amount, (0, 1) if scorer.augments else (0,))
             amounts.append(_scored(sums, labels, prepared, amount))
-    whole = scorer.score(rows.tolist(), WHOLE, (0,))
-    counted = np.isin(rows, chosen)
-    few = [summed for summed, counts in zip(whole, counted.tolist(), strict=True) if counts]
-    typical = float(np.median(sizes[chosen])) / SAMPLE_RATE
+    whole = scorer.score(chosen.tolist(), WHOLE, (0,))
     return HeldOut(
         tuple(amounts),
-        _scored(few, labels, prepared, typical),
-        _threshold(few, prepared) if bundle.card.embedding is not None else None,
-        rows,
-        np.array([summed.gender for summed in whole]),
-        np.stack([summed.age for summed in whole]),
+        _scored(whole, labels, prepared, float(np.median(sizes[chosen])) / SAMPLE_RATE),
+        _threshold(whole, prepared) if bundle.card.embedding is not None else None,
     )
 
 

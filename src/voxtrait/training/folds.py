@@ -1,8 +1,8 @@
-"""Cross-fitting: a network without each fold of the speakers tells how the final one errs, and teaches it.
+"""Cross-fitting: networks that each leave a fold of the speakers out tell how the final one errs.
 
 What a network says of speakers it has heard says nothing of new ones. Here every labelled speaker is
 scored by the one network that has not heard them (Wolpert 1992, "Stacked generalization"): these scores
-calibrate the final network, which may then hear everybody, and are targets for it beside the labels.
+calibrate the final network, which may then hear everybody.
 """
 
 from __future__ import annotations
@@ -10,23 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from voxtrait.bundle import ModelBundle, load_bundle, save_bundle
-from voxtrait.errors import RecipeError
 from voxtrait.parallel import map_in_order
-from voxtrait.systems.system import Targets
 from voxtrait.training.fit_card import HeldOut, fit_card, score_held_out
 from voxtrait.training.models import make_model
 from voxtrait.training.plain_card import plain_card
 from voxtrait.training.prepare import Prepared, prepare, prepare_features
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import Recipe
-from voxtrait.training.sampling import SoftLabels
 from voxtrait.training.watch import RunLog, Silent, open_run_log
 
-__all__ = ["soft_labels", "train_folds"]
+__all__ = ["train_folds"]
 
 _SCORES = "held_out.npz"
 
@@ -46,21 +42,14 @@ def train_folds(recipe: Recipe, prepared: Prepared, folder: Path, log: RunLog) -
 
     ``folder``/folds/NAME gets a run folder each; its bundle is calibrated on the speakers of the other
     folds. As many processes as the recipe has threads train at once. What is finished is not done again.
-
-    Raises:
-        RecipeError: ``recipe_field`` if the epoch to keep would be chosen on the held-out speakers.
     """
-    if recipe.train.keep != "last":
-        raise RecipeError(
-            "recipe_field", "train.keep: with folds the last epoch is kept; set it to last, and train.epochs."
-        )
     single = recipe.model_copy(update={"train": recipe.train.model_copy(update={"threads": 1})})
     folds = [_Fold(single, prepared.cache, folder / "folds" / name, name) for name in prepared.folds]
     workers = min(recipe.train.threads, len(folds))
     log.say(f"{len(folds)} networks, each without one fold of the speakers, {workers} at once")
     heard = []
     for fold, scores in zip(folds, map_in_order(_train_fold, folds, workers), strict=True):
-        log.say(f"{fold.name}: {len(scores.rows)} recordings scored, log in {fold.folder}")
+        log.say(f"{fold.name}: trained and scored, log in {fold.folder}")
         heard.append(scores)
     ages = recipe.target.targets().ages
     for place, fold in enumerate(folds):
@@ -87,18 +76,3 @@ def _train_fold(fold: _Fold) -> HeldOut:
     heard = score_held_out(bundle, fold.recipe, part, part.rows["validation"])
     heard.save(scores)
     return heard
-
-
-def soft_labels(heard: HeldOut, recipe: Recipe, prepared: Prepared) -> SoftLabels:
-    """Return what the networks say of the recordings that they have not heard; NaN for the others."""
-    targets: Targets = recipe.target.targets()
-    count = prepared.manifest.height
-    soft = SoftLabels(
-        np.full(count, np.nan, np.float32), np.full((count, len(targets.ages)), np.nan, np.float32)
-    )
-    if targets.gender:
-        soft.female[heard.rows] = 1 / (1 + np.exp(-np.clip(heard.gender, -30, 30)))
-    if targets.age:
-        powers = np.exp(heard.age - heard.age.max(axis=1, keepdims=True))
-        soft.age[heard.rows] = powers / powers.sum(axis=1, keepdims=True)
-    return soft

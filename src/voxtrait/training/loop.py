@@ -23,11 +23,10 @@ from voxtrait.training.losses import (
     embedding_loss,
     gender_loss,
     joint_loss,
-    softened,
 )
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import TrainSection
-from voxtrait.training.sampling import Batch, CropSampler, Labels, SoftLabels
+from voxtrait.training.sampling import Batch, CropSampler, Labels
 from voxtrait.training.validation import Validated, validate
 from voxtrait.training.watch import EpochReport, RunLog
 
@@ -45,7 +44,6 @@ class TrainingSet:
         train, validation: rows of the split; without validation the last epoch's network is kept.
         longest: frames of a recording that validation hears.
         teacher: unit embeddings of every row by the untouched encoder, shape (n, E), or None.
-        soft: what other networks say of every row, or None.
     """
 
     sampler: CropSampler
@@ -55,7 +53,6 @@ class TrainingSet:
     validation: NDArray[np.int64]
     longest: int
     teacher: NDArray[np.float32] | None = None
-    soft: SoftLabels | None = None
 
     def epoch_rows(self, clips: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return at most ``clips`` random recordings of each training speaker."""
@@ -84,14 +81,11 @@ class Losses:
     def __init__(
         self, data: TrainingSet, targets: Targets, settings: TrainSection, device: torch.device
     ) -> None:
-        labels, female = data.labels, data.labels.female
+        labels = data.labels
         ages = age_targets(labels.age_low, labels.age_high, targets.ages, settings.age_spread)
-        if data.soft is not None:
-            female = softened(female, data.soft.female, settings.soft)
-            ages = softened(ages, data.soft.age, settings.soft)
         self._settings = settings
         self._device = device
-        self._female = torch.from_numpy(female).to(device)
+        self._female = torch.from_numpy(labels.female).to(device)
         self._gender_weight = torch.from_numpy(labels.gender_weight).to(device)
         self._age_weight = torch.from_numpy(labels.age_weight).to(device)
         self._targets = torch.from_numpy(ages).to(device)

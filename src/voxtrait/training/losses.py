@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from voxtrait.systems.system import AgeScale
 
-__all__ = ["age_loss", "age_targets", "embedding_loss", "gender_loss", "joint_loss", "softened"]
+__all__ = ["age_loss", "age_targets", "embedding_loss", "gender_loss", "joint_loss"]
 
 
 def age_targets(
@@ -36,21 +36,6 @@ def age_targets(
     mass = ndtr((high + 0.5 - years) / spread) - ndtr((low - 0.5 - years) / spread)
     total = mass.sum(1, keepdims=True)
     return np.asarray(np.nan_to_num(mass / np.where(total > 0, total, 1.0)) @ member, dtype=np.float32)
-
-
-def softened(hard: NDArray[np.float32], soft: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Return labels mixed with what other networks say (Hinton et al. 2015, "Distilling the knowledge").
-
-    A label that they firmly contradict then teaches little; where there is none, they are believed.
-
-    Args:
-        hard: (n,) probabilities, NaN where unknown, or (n, A), rows of zeros where unknown.
-        soft: the same of the other networks, NaN where they say nothing.
-        share: of the other networks.
-    """
-    is_known = ~np.isnan(hard) if hard.ndim == 1 else hard.sum(1, keepdims=True) > 0
-    mixed = np.where(is_known, (1 - share) * np.nan_to_num(hard) + share * soft, soft)
-    return np.asarray(np.where(np.isnan(soft), hard, mixed), dtype=np.float32)
 
 
 def gender_loss(logits: Tensor, female: Tensor, weights: Tensor, smoothing: float) -> Tensor:

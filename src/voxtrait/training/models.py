@@ -18,12 +18,12 @@ from voxtrait.features import FeatureExtractor, build_features
 from voxtrait.systems.system import LabelledVectors, System, Targets
 from voxtrait.training.calibration import ADULT_VOICE
 from voxtrait.training.encoding import LONGEST, Embedding, Encoders
-from voxtrait.training.export import export_onnx
+from voxtrait.training.export import export_onnx, quantised
 from voxtrait.training.loop import Trainer, TrainingSet
 from voxtrait.training.prepare import Prepared, balanced_labels
 from voxtrait.training.ranks import Ranks
 from voxtrait.training.recipe import Recipe, system_of
-from voxtrait.training.sampling import CropSampler, FrameSource, Labels, SoftLabels, Vectors
+from voxtrait.training.sampling import CropSampler, FrameSource, Labels, Vectors
 from voxtrait.training.scorer import WHOLE, Scorer
 from voxtrait.training.watch import RunLog
 
@@ -60,7 +60,6 @@ class _Job:
     folder: Path
     log: RunLog
     ranks: Ranks
-    soft: SoftLabels | None
 
 
 class _Chained(nn.Module):
@@ -83,7 +82,6 @@ def make_model(
     folder: Path,
     log: RunLog,
     ranks: Ranks,
-    soft: SoftLabels | None = None,
 ) -> Made:
     """Train the recipe's system and export it; only the first of several processes exports.
 
@@ -94,14 +92,13 @@ def make_model(
         folder: the run's.
         log: told how it goes.
         ranks: the processes that train together.
-        soft: what other networks say of the recordings, for a network to learn too.
 
     Raises:
         RecipeError, CorpusError, MissingExtraError: as the system does.
         VoxtraitError: ``export`` if the exported model differs from the trained one.
     """
     system, settings = system_of(recipe)
-    job = _Job(recipe, system, settings, prepared, folder, log, ranks, soft)
+    job = _Job(recipe, system, settings, prepared, folder, log, ranks)
     if source is None:
         return _ensemble(job)
     features = FeatureCard(name=recipe.features.name, config=recipe.features.config)
@@ -112,6 +109,8 @@ def make_model(
         network = _network(job, source)
         if ranks.first:
             model, embedding = export_onnx(network, source.size), _embedding_size(network, source.size)
+            if recipe.bundle.eight_bits:
+                model = quantised(model)
     return Made(model, features, recipe.preprocess, recipe.target.targets(), embedding)
 
 
@@ -148,15 +147,14 @@ def _network(job: _Job, source: FrameSource) -> nn.Module:
     assert system.network is not None
     torch.manual_seed(recipe.seed)
     targets = recipe.target.targets()
-    front = system.frozen(job.settings) if system.frozen is not None else None
     extractor = build_features(recipe.features.name, recipe.features.config)
     encoders = Encoders(recipe, prepared, source, job.ranks.device)
     teacher = None
     if system.teacher is not None and recipe.train.embedding_weight:
         teacher = encoders.vectors(Embedding(system.teacher(job.settings)), versions=1)[0]
+    front = system.frozen(job.settings) if system.frozen is not None else None
     seen: FrameSource = source
     if front is not None:
-        job.log.say(f"vectors of the frozen encoder for {len(prepared.speech)} recordings")
         seen = Vectors(encoders.vectors(front, source.versions))
     network = system.network(job.settings, targets, seen.size)
     count = sum(parameter.numel() for parameter in network.parameters())
@@ -184,7 +182,6 @@ def _training_set(
         prepared.rows.get("validation", np.array([], np.int64)),
         max(longest, round(LONGEST * rate)),
         teacher,
-        job.soft,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from voxtrait.bundle import Card, ModelBundle, save_bundle
 from voxtrait.errors import RecipeError
 from voxtrait.training.fit_card import fit_card, score_held_out
-from voxtrait.training.folds import soft_labels, train_folds
+from voxtrait.training.folds import train_folds
 from voxtrait.training.models import make_model
 from voxtrait.training.plain_card import plain_card
 from voxtrait.training.prepare import Prepared, prepare, prepare_features
@@ -83,12 +83,16 @@ def _run(recipe: Recipe, folder: Path, log: RunLog, ranks: Ranks) -> None:
 def _cross_fitted(
     recipe: Recipe, prepared: Prepared, source: FrameSource | None, folder: Path, log: RunLog, ranks: Ranks
 ) -> tuple[Card, bytes]:
-    """Train a network without each fold, then the final one on all, calibrated by what those said."""
+    """Train the final network on all speakers, and one without each fold to calibrate it."""
     if ranks.size > 1 or source is None:
         raise RecipeError(
             "recipe_field", "data.folds: folds are trained by one process, and not for an ensemble."
         )
+    if recipe.train.keep != "last":
+        raise RecipeError(
+            "recipe_field", "train.keep: with folds the last epoch is kept; set it to last, and train.epochs."
+        )
+    # First, so that the folds find in the cache what it prepares.
+    made = make_model(recipe, prepared.holding_out(None), source, folder, log, ranks)
     heard = train_folds(recipe, prepared, folder, log)
-    soft = soft_labels(heard, recipe, prepared) if recipe.train.soft else None
-    made = make_model(recipe, prepared.holding_out(None), source, folder, log, ranks, soft)
     return fit_card(plain_card(recipe, prepared, made), heard, recipe, made.targets.ages), made.model

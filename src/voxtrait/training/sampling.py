@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from voxtrait.labels import group_of
 
-__all__ = ["Batch", "CropSampler", "FrameSource", "Labels", "SoftLabels", "Vectors",
-           "speaker_weights"]  # fmt: skip
+__all__ = ["Batch", "CropSampler", "FrameSource", "Labels", "Vectors", "speaker_weights"]
 
 
 class FrameSource(Protocol):
@@ -117,14 +116,6 @@ def speaker_weights(speakers: list[str], classes: list[str | None], power: float
     largest = max(map(len, members.values()), default=1)
     weight = {name: (largest / len(group)) ** power for name, group in members.items()}
     return np.array([weight[name] if name is not None else 1.0 for name in classes], np.float32)
-
-
-@dataclass(frozen=True)
-class SoftLabels:
-    """What other networks say of every row: ``female`` (n,) and ``age`` (n, A) are probabilities or NaN."""
-
-    female: NDArray[np.float32]
-    age: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class DataSection(_Section):
         ge=0,
         le=50,
         description="parts of the speakers instead of shares: as many networks, each without one part, "
-        "calibrate and teach the final one, which hears all; 0 for shares",
+        "calibrate the final one, which hears all; 0 for shares",
     )
     noises: tuple[str, ...] = Field((), description="folders of environmental sounds to augment with")
 
@@ -140,9 +140,6 @@ class TrainSection(_Section):
     embedding_weight: float = Field(0.0, ge=0, description="of staying near the untouched encoder")
     gender_balance: float = Field(0.5, ge=0, le=1, description="0 as they come, 1 genders weighted equal")
     age_balance: float = Field(0.4, ge=0, le=1, description="the same for age groups")
-    soft: float = Field(
-        0.0, ge=0, le=1, description="share of the fold networks' answers in what the final network learns"
-    )
     keep: Literal["best", "last"] = Field("best", description="the epoch whose network is kept")
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
     threads: int = Field(2, ge=1, description="processor threads, and processes that prepare data")
@@ -167,6 +164,7 @@ class BundleSection(_Section):
     window: float = Field(3.0, gt=0, le=60, description="seconds of speech in a window")
     min_speech: float = Field(0.4, ge=0, description="seconds of speech below which there is no answer")
     error_when_decided: float = Field(0.01, gt=0, lt=0.5, description="aimed share of wrong decided answers")
+    eight_bits: bool = Field(False, description="LSTM layers in 8 bits: smaller and faster")
     coverage: float = Field(0.8, gt=0, lt=1, description="of the age interval")
 
 

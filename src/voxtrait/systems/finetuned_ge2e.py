@@ -1,4 +1,4 @@
-"""The default model's system: a pretrained speaker encoder fine-tuned, with a voice-quality branch.
+"""A pretrained speaker encoder fine-tuned, with a voice-quality branch.
 
 The encoder is the three-layer LSTM of Wan et al. 2018, "Generalized end-to-end loss for speaker
 verification", on 40 mel channels; its starting weights are those of the Resemblyzer project
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from voxtrait.errors import RecipeError
 from voxtrait.systems.encoders.ge2e import ge2e_weights
-from voxtrait.systems.heads import Heads, frame_mask, masked_statistics
+from voxtrait.systems.heads import Heads, frame_mask, masked_statistics, standardised_head
 from voxtrait.systems.system import YEARS, Settings, System, Targets
 
-__all__ = ["EMBEDDING_SIZE", "SYSTEM", "BaseNetwork", "BaseSettings"]
+__all__ = ["EMBEDDING_SIZE", "SYSTEM", "FinetunedGe2e", "FinetunedGe2eSettings"]
 
 _MELS = 40
 _VOICE = 4
@@ -29,7 +29,7 @@ _UNITS = 256
 EMBEDDING_SIZE = _UNITS
 
 
-class BaseSettings(Settings):
+class FinetunedGe2eSettings(Settings):
     """Shape of the network."""
 
     start: Literal["ge2e", "random"] = Field("ge2e", description="starting weights of the encoder")
@@ -37,18 +37,6 @@ class BaseSettings(Settings):
     branch: int = Field(128, ge=0, le=512, description="channels of the voice-quality branch; 0 for none")
     hidden: int = Field(128, ge=8, le=1024, description="units of each head's hidden layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout before each layer of the heads")
-
-
-def _head(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:
-    return nn.Sequential(
-        # Pooled states differ in scale by orders of magnitude.
-        nn.BatchNorm1d(inputs),
-        nn.Dropout(dropout),
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, outputs),
-    )
 
 
 class _Branch(nn.Module):
@@ -79,7 +67,7 @@ class _Branch(nn.Module):
         return result
 
 
-class BaseNetwork(nn.Module):
+class FinetunedGe2e(nn.Module):
     """Features and their lengths in; gender logit, age logits, speaker embedding out.
 
     Args:
@@ -87,14 +75,16 @@ class BaseNetwork(nn.Module):
         targets: what its heads tell.
     """
 
-    def __init__(self, settings: BaseSettings, targets: Targets) -> None:
+    def __init__(self, settings: FinetunedGe2eSettings, targets: Targets) -> None:
         super().__init__()
         self._step = settings.frame_step
         self.lstm = nn.LSTM(_MELS, _UNITS, 3, batch_first=True)
         self.linear = nn.Linear(_UNITS, _UNITS)
         self.branch = _Branch(settings.branch) if settings.branch else None
         pooled = 3 * _UNITS + 2 * settings.branch
-        self.heads = Heads(targets, lambda size: _head(pooled, settings.hidden, size, settings.dropout))
+        self.heads = Heads(
+            targets, lambda size: standardised_head(pooled, settings.hidden, size, settings.dropout)
+        )
         if settings.start == "ge2e":
             self.load_state_dict(ge2e_weights(), strict=False)
 
@@ -140,26 +130,26 @@ class BaseNetwork(nn.Module):
         return [*self.lstm.parameters(), *self.linear.parameters()]
 
 
-def _network(settings: BaseSettings, targets: Targets, size: int) -> BaseNetwork:
+def _network(settings: FinetunedGe2eSettings, targets: Targets, size: int) -> FinetunedGe2e:
     if size != _MELS + _VOICE:
         raise RecipeError(
             "recipe_field",
-            f"features: base reads mel-voice with {_MELS} mels and voice tracks, {_MELS + _VOICE} values a "
-            f"frame, not {size}.",
+            f"features: finetuned-ge2e reads mel-voice with {_MELS} mels and voice tracks, {_MELS + _VOICE} "
+            f"values a frame, not {size}.",
         )
-    return BaseNetwork(settings, targets)
+    return FinetunedGe2e(settings, targets)
 
 
-def _teacher(settings: BaseSettings) -> BaseNetwork:
-    return BaseNetwork(settings.model_copy(update={"branch": 0}), Targets("gender", YEARS))
+def _teacher(settings: FinetunedGe2eSettings) -> FinetunedGe2e:
+    return FinetunedGe2e(settings.model_copy(update={"branch": 0}), Targets("gender", YEARS))
 
 
 SYSTEM = System(
-    name="base",
+    name="finetuned-ge2e",
     about="A pretrained speaker encoder fine-tuned end to end, beside a voice-quality branch.",
     source="Wan et al. 2018, Generalized end-to-end loss for speaker verification; weights of Resemblyzer",
     tasks=("both", "gender", "age", "gender_age"),
-    settings=BaseSettings,
+    settings=FinetunedGe2eSettings,
     reads=("mel-voice",),
     defaults={
         "features": {
