@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from voxtrait.bundle.card import Card, Metric
 
 __all__ = ["card_body", "card_markdown"]
+
+#: Sets that are named for each kind of failure.
+_WORST: Final = 4
 
 
 def card_markdown(card: Card) -> str:
@@ -28,6 +32,7 @@ def card_body(card: Card) -> str:
         _meaning(card),
         "## What it is not for",
         _misuse(),
+        *_failures(card.metrics),
         "## Figures",
         "Held-out speakers; 95 % intervals from a bootstrap over speakers; the baseline is a constant answer "
         "(the commoner gender, the training speakers' median age).",
@@ -97,6 +102,33 @@ def _misuse() -> str:
         "for statistics over many recordings, for labels that people check, and for products that can do "
         "with `unsure`."
     )
+
+
+def _failures(metrics: Iterable[Metric]) -> list[str]:
+    """Return where the measured figures are worst, if there are any."""
+    by_name: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        by_name.setdefault(metric.name, []).append(metric)
+    lines = [
+        _worst("Gender is right least often on", by_name.get("gender accuracy", []), lambda value: value),
+        _worst(
+            "Of what is decided, most is wrong on", by_name.get("gender wrong when decided", []), _negative
+        ),
+        _worst(
+            "Age is furthest off, beside a constant answer, on", by_name.get("age MAE ratio", []), _negative
+        ),
+        _worst("The age interval holds fewest on", by_name.get("age coverage", []), lambda value: value),
+    ]
+    return ["## Where it fails", "\n".join(f"- {line}" for line in lines if line)] if any(lines) else []
+
+
+def _negative(value: float) -> float:
+    return -value
+
+
+def _worst(what: str, metrics: list[Metric], goodness: Callable[[float], float]) -> str:
+    worst = sorted(metrics, key=lambda metric: goodness(metric.value))[:_WORST]
+    return f"{what}: {'; '.join(f'{each.on} ({each.value:.3f})' for each in worst)}." if worst else ""
 
 
 def _figures(metrics: Iterable[Metric]) -> list[str]:

@@ -19,7 +19,7 @@ _CALLED: Final = 0.5
 
 
 def child_figures(answers: pl.DataFrame) -> list[Figure]:
-    """Return the AUC of children (under 13) against adults (18 and over), and how many adults are called child.
+    """Return the AUC of children (under 13) against adults (from 18), and the adults called child.
 
     Args:
         answers: from `collect_answers` or `answer_files`; recordings without an age count as adults' for the

@@ -73,18 +73,26 @@ def export_onnx(network: nn.Module, size: int) -> bytes:
 
 
 def quantised(model: bytes) -> bytes:
-    """Return the model with the weights of its LSTM layers in 8 bits, a scale a channel.
+    """Return the model with the weights of its LSTM layers in 8 bits, a scale a channel, but for the first.
 
-    Such a layer takes a quarter of the space and about a third of the time. What it says changes a
-    little, so a quantised model is scored and calibrated as it is.
+    Such a layer takes a quarter of the space and less than half of the time. What it reads is rounded to
+    8 bits too: the states of another layer bear that, features that span decades of power do not. What
+    the model says changes a little, so a quantised model is scored and calibrated as it is.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    layers = [node.name for node in onnx.load_from_string(model).graph.node if node.op_type == "LSTM"]
     with tempfile.TemporaryDirectory() as folder:
         whole, small = Path(folder) / "model.onnx", Path(folder) / "small.onnx"
         whole.write_bytes(model)
         quantize_dynamic(
-            whole, small, weight_type=QuantType.QInt8, op_types_to_quantize=["LSTM"], per_channel=True
+            whole,
+            small,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["LSTM"],
+            per_channel=True,
+            nodes_to_exclude=layers[:1],
         )
         return small.read_bytes()
 
