@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +25,15 @@ from accuracy import LOCALE_GROUPS, figures, line
 from held_out import AS_RECORDED, OUT_OF_DOMAIN, HeldOutAnswers, surroundings
 from numpy.typing import NDArray
 
+from voxtrait.audio import SAMPLE_RATE, load_audio
+from voxtrait.augment import Augmenter
+from voxtrait.bundle import load_bundle
 from voxtrait.corpora import assign_splits, read_corpus, write_manifest
 from voxtrait.evaluation import Figure
-from voxtrait.training.prepare import recipe_manifest
+from voxtrait.features import build_features
+from voxtrait.speech import SpeechDetector
+from voxtrait.training.feature_cache import read_noises
+from voxtrait.training.prepare import noise_files, recipe_manifest
 from voxtrait.training.recipe import Recipe, load_recipe
 from voxtrait.training.run import train
 from voxtrait.training.watch import Silent
@@ -40,6 +47,7 @@ LEFT_OUT = (
 SPEAKERS = (100, 200, 400, 800, None)
 DRAWS = 3
 FORETOLD = (20_000, 90_000)
+_TIMED = 300
 _CV = pl.col("corpus").str.starts_with("cv-corpus")
 
 
@@ -56,6 +64,7 @@ class Trainings:
         self.recipe: Recipe = load_recipe(file)
         self.manifest = recipe_manifest(self.recipe)[0].drop("split")
         self._around = surroundings(self.recipe)
+        self.latest = folder
 
     def bundle(self, name: str, table: pl.DataFrame) -> str:
         """Train on the splits of ``table`` and return the bundle's folder."""
@@ -64,7 +73,8 @@ class Trainings:
         settings = (f"data.manifest={manifest}", "data.corpora=[]", "data.folds=0")
         print(f"training {name}", flush=True)
         train(self._file, self._folder / name, Silent(), settings)
-        return str(self._folder / name / "bundle")
+        self.latest = self._folder / name / "bundle"
+        return str(self.latest)
 
     def figures(self, bundle: str, table: pl.DataFrame, median: float) -> list[Figure]:
         """Return the figures of a bundle on recordings that it was kept from."""
@@ -131,6 +141,39 @@ def learning_curve(trainings: Trainings) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def cost(trainings: Trainings) -> dict[str, float]:
+    """Return processor seconds that an hour of recordings takes: to read, and to hear once, augmented."""
+    recipe, manifest = trainings.recipe, trainings.manifest
+    samples = manifest.sample(_TIMED, seed=0)["path"].to_list()
+    detector, began = SpeechDetector(), time.process_time()
+    recordings = [load_audio(path) for path in samples]
+    speech = [np.concatenate([each[a:b] for a, b in detector.spans(each)] or [each]) for each in recordings]
+    read = time.process_time() - began
+    augmenter = Augmenter(recipe.augment, read_noises(noise_files(recipe)), speech[:50])
+    extractor = build_features(recipe.features.name, recipe.features.config)
+    # The rooms are simulated once.
+    augmenter(speech[0], np.random.default_rng(0))
+    began = time.process_time()
+    for number, each in enumerate(speech):
+        extractor.extract(augmenter(each, np.random.default_rng(number)))
+    heard = time.process_time() - began
+    session = load_bundle(str(trainings.latest)).session(1)
+    began = time.process_time()
+    for each in speech:
+        frames = extractor.extract(each)
+        if len(frames):
+            session.run(None, {"features": frames[None], "lengths": np.array([len(frames)])})
+    encoded = time.process_time() - began
+    hours = sum(each.size for each in recordings) / SAMPLE_RATE / 3600
+    return {
+        "hours": hours,
+        "hours of speech": sum(each.size for each in speech) / SAMPLE_RATE / 3600,
+        "read and find speech": read / hours,
+        "augment and extract, once": heard / hours,
+        "encode, once": encoded / hours,
+    }
+
+
 def fitted_law(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """Fit error = floor + scale * speakers ** -power and say what it foretells (Hestness et al. 2017).
 
@@ -186,7 +229,9 @@ def main() -> None:
     laws = [fitted_law(curve, name) for name in list(curve[0])[2:]]
     for law in laws:
         print(law)
-    found = {"left_out": list(left_out(trainings)), "curve": curve, "laws": laws}
+    kept_from, spent = list(left_out(trainings)), cost(trainings)
+    print(spent)
+    found = {"left_out": kept_from, "curve": curve, "laws": laws, "cost": spent}
     options.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
