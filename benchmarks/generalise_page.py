@@ -112,7 +112,8 @@ def cost(found: dict[str, float], sizes: list[str]) -> str:
     versions = 8
     total = read + versions * (once + encode)
     lines = [
-        f"An hour of recordings takes {read:.0f} s of one core to read and find the speech in, and, for each\n"
+        f"An hour of recordings takes {read:.0f} s of one core to read and find the speech in, "
+        f"and,\nfor each "
         f"of the {versions} versions that are heard, {once:.0f} s to augment and {encode:.0f} s to encode "
         f"(measured on {found['hours']:.2f} h;\nmachines differ): {total:.0f} s in all. The heads then train "
         "in seconds to minutes. With ten recordings of five\nseconds a speaker that is\n"
