@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import tempfile
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from voxtrait.parallel import map_in_order
 from voxtrait.training.models import make_model
 from voxtrait.training.prepare import prepare, prepare_features
 from voxtrait.training.ranks import Ranks
@@ -45,16 +48,33 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 COLUMNS = ("loss", "accuracy", "uar", "age_ratio", "age_correlation")
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One training: a variant without a fold."""
+
+    recipe: str
+    settings: tuple[str, ...]
+    fold: str
+    cache: Path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe")
     parser.add_argument("folder", type=Path, help="where the cache of the recipe's training lies")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON too")
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    table = []
+    cache = options.folder / "cache"
+    folds = prepare(load_recipe(options.recipe), cache, print).folds
+    tasks = [_Task(options.recipe, each, fold, cache) for each in VARIANTS.values() for fold in folds]
+    found, table = map_in_order(_last_epoch, tasks, 2), []
     for name, settings in VARIANTS.items():
-        row = _measure(options.recipe, settings, options.folder)
+        rows = list(islice(found, len(folds)))
+        values = {column: np.array([row[column] for row in rows], np.float64) for column in COLUMNS}
+        row = {
+            column: (float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each))))
+            for column, each in values.items()
+        }
         table.append({"variant": name, "settings": settings, **row})
         shown = " | ".join(f"{row[column][0]:.3f} ± {row[column][1]:.3f}" for column in COLUMNS)
         print(f"| {name} | {shown} |", flush=True)
@@ -62,25 +82,16 @@ def main() -> None:
         options.output.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def _measure(file: str, settings: tuple[str, ...], folder: Path) -> dict[str, tuple[float, float]]:
-    """Return mean and standard error over the folds of the last epoch's figures."""
-    recipe = load_recipe(file, settings)
-    prepared = prepare(recipe, folder / "cache", lambda line: None)
+def _last_epoch(task: _Task) -> dict[str, float | None]:
+    """Return the figures of the held-out fold after the last epoch."""
+    torch.set_num_threads(1)
+    recipe = load_recipe(task.recipe, (*task.settings, "train.threads=1"))
+    prepared = prepare(recipe, task.cache, lambda line: None)
     source = prepare_features(recipe, prepared, lambda line: None)
-    last = []
-    for fold in prepared.folds:
-        place = folder / "ablation"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        with open_run_log(place, Silent()) as log:
-            ranks = Ranks(0, 1, torch.device("cpu"))
-            make_model(recipe, prepared.holding_out(fold), source, place, log, ranks)
-        last.append(read_history(place)[-1])
-    values = {column: np.array([each[column] for each in last], np.float64) for column in COLUMNS}
-    return {
-        column: (float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found))))
-        for column, found in values.items()
-    }
+    with tempfile.TemporaryDirectory() as folder, open_run_log(Path(folder), Silent()) as log:
+        ranks = Ranks(0, 1, torch.device("cpu"))
+        make_model(recipe, prepared.holding_out(task.fold), source, Path(folder), log, ranks)
+        return read_history(Path(folder))[-1]
 
 
 if __name__ == "__main__":
