@@ -34,7 +34,7 @@ class Ge2eLayersSettings(Settings):
     """Shape of the heads."""
 
     hidden: int = Field(64, ge=8, le=1024, description="units of each head's hidden layer")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout before each layer of the heads")
+    dropout: float = Field(0.4, ge=0, lt=1, description="dropout before each layer of the heads")
 
 
 class Ge2eLayers(nn.Module):
@@ -131,8 +131,8 @@ SYSTEM: Final = System(
             "versions": 8,
         },
         "train": {
-            "epochs": 20,
-            "patience": 20,
+            "epochs": 40,
+            "patience": 40,
             "batch": 64,
             "rate": 2e-3,
             "weight_decay": 0.05,
