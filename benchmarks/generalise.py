@@ -4,7 +4,7 @@
 
 Leave-one-corpus-out and leave-languages-out: three trainings, each without one of the smaller corpora and
 without a third of Common Voice's language groups, measured on what they were kept from. Learning curve: the
-same recipe on 100, 200, 400, 800 and all training speakers, three draws each, measured on the same test
+same recipe on 100, 200, 400, 800 and all training speakers, two draws each, measured on the same test
 speakers, with the fitted law and what it foretells. Each training is a folder in the folder given,
 beside the cache that they share with the default model's.
 """
@@ -45,7 +45,7 @@ LEFT_OUT = (
     ("speechocean762", ("African and Near Eastern", "other European")),
 )
 SPEAKERS = (100, 200, 400, 800, None)
-DRAWS = 3
+DRAWS = 2
 FORETOLD = (20_000, 90_000)
 _TIMED = 300
 _CV = pl.col("corpus").str.starts_with("cv-corpus")

@@ -43,7 +43,7 @@ worse than those of a training that lacks the corpus alone. Coswara is in no tra
 _CURVE_HEAD = """
 ## Learning curve
 
-The same recipe on so many labelled speakers of the training corpora (the mean of three draws; of all: one),
+The same recipe on so many labelled speakers of the training corpora (the mean of two draws; of all: one),
 measured on the same Common Voice speakers, whom none of them heard.
 
 """

@@ -22,6 +22,9 @@ __all__ = ["Judge", "Scores", "WindowScore"]
 
 #: Windows a run: enough for the matrix kernels, few enough that their lengths differ little.
 _RUN: Final = 8
+#: Operators that round to the range of all they are given: windows that share a run would change
+#: each other's answers, so each has a run of its own.
+_ROUNDING: Final = b"DynamicQuantize"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Judge:
     def __init__(self, bundle: ModelBundle, threads: int, width: int | None = None) -> None:
         self._card = bundle.card
         self._session = bundle.session(threads)
+        self._run_size = 1 if _ROUNDING in bundle.model else _RUN
         wanted = next(port.shape[2] for port in self._session.get_inputs() if port.name == "features")
         if width is not None and isinstance(wanted, int) and wanted != width:
             raise BundleError(
@@ -105,8 +109,8 @@ class Judge:
         # Windows of like length share a run: what is padded is computed too.
         order = sorted(range(len(windows)), key=lambda index: len(windows[index].frames))
         scores: dict[int, WindowScore] = {}
-        for first in range(0, len(order), _RUN):
-            chosen = order[first : first + _RUN]
+        for first in range(0, len(order), self._run_size):
+            chosen = order[first : first + self._run_size]
             scores.update(zip(chosen, self._run([windows[index] for index in chosen]), strict=True))
         return [scores[index] for index in range(len(windows))]
 

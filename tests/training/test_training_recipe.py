@@ -138,7 +138,7 @@ def test_a_wrong_setting_of_the_system_is_named(recipe_file: Path) -> None:
         with pytest.raises(RecipeError, match=named) as caught:
             load_recipe(recipe_file, [override])
         assert caught.value.code == "recipe_field"
-    with pytest.raises(RecipeError, match=r"features\.name: base reads mel-voice, not functionals"):
+    with pytest.raises(RecipeError, match=r"features\.name: finetuned-ge2e reads mel-voice, not functionals"):
         load_recipe(recipe_file, ["features={name: functionals}"])
     with pytest.raises(RecipeError, match="no untouched encoder"):
         load_recipe(recipe_file, ["system=crnn", "network={}", "features={}", "train.embedding_weight=1"])
