@@ -30,6 +30,12 @@ def test_a_network_shows_its_layers_and_what_they_hold(name: str) -> None:
     assert f"{total:,} parameters" in run("systems", "show", name).stdout.decode()
 
 
+def test_a_frozen_encoder_hands_its_vectors_to_the_heads() -> None:
+    layers = json.loads(run("systems", "show", "ge2e-layers", "--format", "json").stdout)["layers"]
+    parameters = {layer["layer"]: layer["parameters"] for layer in layers}
+    assert parameters["heads.layers.gender.2"] == 64 * (2 * 512 + 256) + 64
+
+
 @pytest.mark.parametrize("name", ["svm", "finetuned-ge2e"])
 def test_every_field_of_a_recipe_is_explained(name: str) -> None:
     fields = json.loads(run("systems", "show", name, "--format", "json").stdout)["fields"]

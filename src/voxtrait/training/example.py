@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from voxtrait.audio import SAMPLE_RATE
 from voxtrait.features import build_features
 from voxtrait.systems import System
@@ -29,6 +31,8 @@ def example_network(system: System) -> list[Layer]:
     frames = 1 + (round(window * SAMPLE_RATE) - extractor.frame_span) // extractor.frame_shift
     if system.frozen is None:
         return list_layers(system.network(settings, target.targets(), extractor.size), frames, extractor.size)
-    front = list_layers(system.frozen(settings), frames, extractor.size)
-    size = front[-1].shape[-1]
-    return [*front, *list_layers(system.network(settings, target.targets(), size), 1, size)]
+    front = system.frozen(settings).eval()
+    with torch.no_grad():
+        vectors = front(torch.rand(2, frames, extractor.size), torch.tensor([frames, frames]))
+    network = system.network(settings, target.targets(), vectors.shape[1])
+    return [*list_layers(front, frames, extractor.size), *list_layers(network, 1, vectors.shape[1])]
