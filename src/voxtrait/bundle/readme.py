@@ -66,7 +66,13 @@ def _corpora(card: Card) -> str:
         for name, size in card.training.splits.items()
     )
     table = _table(("corpus", "licence", "speakers", "recordings", "hours of speech"), rows)
-    return f"{table}\n\nSpeakers are divided, never recordings: {splits}. Seed {card.training.seed}."
+    heard = (
+        " The model heard all folds; figures and calibration are those of networks that each were trained "
+        "without one of them, on the speakers of that one."
+        if any(name.startswith("fold-") for name in card.training.splits)
+        else ""
+    )
+    return f"{table}\n\nSpeakers are divided, never recordings: {splits}. Seed {card.training.seed}.{heard}"
 
 
 def _meaning(card: Card) -> str:
