@@ -37,9 +37,9 @@ Measured by `benchmarks/generalise.py`; this page is written by `benchmarks/gene
 
 Three trainings, each kept from one of the smaller corpora and from a third of Common Voice's language
 groups; the figures are of what the training was kept from, 95 % intervals over speakers. They are a little
-worse than those of a training that lacks the corpus alone. Coswara is in no training. Little is decided because the
-threshold was fitted on a tenth of the speakers, where a few contradicted labels drive it up; the default model's is
-fitted on all folds, with about nine tenths decided.
+worse than those of a training that lacks the corpus alone. Coswara is in no training. Little is decided
+because the threshold was fitted on a tenth of the speakers, where a few contradicted labels drive it up;
+the default model's is fitted on all folds, and leaves about nine tenths decided.
 
 """
 _CURVE_HEAD = """
