@@ -42,7 +42,7 @@ _SCHEMA: Final = pl.Schema(dict.fromkeys(("kind", "path", "other", "speaker", "d
 #: A speaker who records over many releases grows older: neighbouring bands are no contradiction.
 _YEARS_APART: Final = 10
 #: Times the bundle's own distance between voices in one recording: other days and microphones add to it.
-_MARGIN: Final = 1.4
+_MARGIN: Final = 1.3
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def without_bad_files(manifest: pl.DataFrame, findings: pl.DataFrame) -> pl.Data
 def voice_limit() -> float:
     """Return the cosine distance between groups of a speaker's recordings beyond which they are two voices.
 
-    It is 1.4 times the distance up to which the default bundle's card takes two windows of one recording
+    It is 1.3 times the distance up to which the default bundle's card takes two windows of one recording
     for one voice. At it, of 205 speakers in four corpora recorded speaker by speaker 3 are suspected
     wrongly (2 of the 111 that the bundle was not trained on); of two such speakers under one name 65 to
     97 % are found if their genders differ, 17 to 65 % if not (``benchmarks/audit_voices.py``).
