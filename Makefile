@@ -26,9 +26,10 @@ check: $(ALL)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Needs the labelled speech in ../shared/data. Accuracy takes a quarter of an hour.
+# Needs the labelled speech in ../shared/data. Training and accuracy take a quarter of an hour each.
 bench: $(ALL)
-	$(BIN)/python benchmarks/accuracy.py recipes/base.yaml voxtrait-base
+	$(BIN)/voxtrait train recipes/base.yaml
+	$(BIN)/python benchmarks/accuracy.py recipes/base.yaml runs/base
 	$(BIN)/python benchmarks/baselines.py recipes/base.yaml
 	$(BIN)/python benchmarks/speed.py --ten-hours
 

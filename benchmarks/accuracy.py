@@ -144,7 +144,12 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="of a bundle: whose speakers to measure on")
     options = parser.parse_args()
     recipe, held = load_recipe(options.recipe), HeldOutAnswers(options.bundle)
-    rows = list(measure(recipe, held, None if held.has_folds else options.split))
+    split = None if held.has_folds else options.split
+    if next(held_out_sets(recipe, split)).table.is_empty():
+        parser.error(
+            f"the recipe has no Common Voice speakers in the split {split}; give a training's folder"
+        )
+    rows = list(measure(recipe, held, split))
     alarms = false_alarms(recipe, held)
     if options.output:
         named = [{"set": name, "condition": condition, **asdict(figure)} for name, condition, figure in rows]
