@@ -99,9 +99,9 @@ def voice_limit() -> float:
     """Return the cosine distance between groups of a speaker's recordings beyond which they are two voices.
 
     It is 1.3 times the distance up to which the default bundle's card takes two windows of one recording
-    for one voice. At it, of 205 speakers in four corpora recorded speaker by speaker 3 are suspected
-    wrongly (2 of the 111 that the bundle was not trained on); of two such speakers under one name 65 to
-    97 % are found if their genders differ, 17 to 65 % if not (``benchmarks/audit_voices.py``).
+    for one voice. At it, of 205 speakers in four corpora recorded speaker by speaker none is suspected
+    wrongly; of two such speakers under one name 78 to 96 % are found if their genders differ, 33 to
+    80 % if not (``benchmarks/audit_voices.py``).
     """
     embedding = load_bundle(DEFAULT_BUNDLE).card.embedding
     assert embedding is not None

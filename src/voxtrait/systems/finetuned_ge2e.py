@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from voxtrait.errors import RecipeError
-from voxtrait.systems.encoders.ge2e import ge2e_weights
+from voxtrait.systems.encoders.ge2e import ge2e_weights, levelled
 from voxtrait.systems.heads import Heads, frame_mask, masked_statistics, standardised_head
 from voxtrait.systems.system import YEARS, Settings, System, Targets
 
@@ -23,8 +23,6 @@ __all__ = ["EMBEDDING_SIZE", "SYSTEM", "FinetunedGe2e", "FinetunedGe2eSettings"]
 
 _MELS = 40
 _VOICE = 4
-#: Mean mel power (summed over channels) of speech at the level the encoder was trained at, -30 dBFS.
-_LEVEL = 0.4
 _UNITS = 256
 EMBEDDING_SIZE = _UNITS
 
@@ -99,10 +97,7 @@ class FinetunedGe2e(nn.Module):
             what `Heads` gives, and the unit-length ``embedding`` (B, 256).
         """
         mask = frame_mask(features, lengths)
-        mel = features[:, :, :_MELS] * mask.unsqueeze(-1)
-        power = mel.sum(dim=(1, 2)) / lengths.float()
-        mel = mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
-
+        mel = levelled(features[:, :, :_MELS], lengths)
         slow_mel, slow_mask = self._slower(mel, mask)
         states, _ = self.lstm(slow_mel)
         voiceprint = torch.relu(self.linear(states)) * slow_mask.unsqueeze(-1)

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from voxtrait.systems.encoders.ge2e import ge2e_weights
+from voxtrait.systems.encoders.ge2e import ge2e_weights, levelled
 from voxtrait.systems.heads import Heads, frame_mask, masked_statistics, standardised_head
 from voxtrait.systems.system import Settings, System, Targets
 
@@ -26,8 +26,6 @@ _UNITS: Final = 256
 _LAYERS: Final = 3
 #: Frames of a part: the encoder was trained on 1.6 s, and parts are computed side by side.
 _PART: Final = 160
-#: Mean mel power (summed over channels) of speech at the level the encoder was trained at, -30 dBFS.
-_LEVEL: Final = 0.4
 
 
 class Ge2eLayersSettings(Settings):
@@ -64,11 +62,8 @@ class Ge2eLayers(nn.Module):
         Mean and deviation of the second layer (512) and of the third (512), and the unit-length mean
         of the parts' embeddings (256).
         """
-        mask = frame_mask(features, lengths)
-        mel = features * mask.unsqueeze(-1)
-        power = mel.sum(dim=(1, 2)) / lengths.float()
-        mel = mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
-        states, inside = _parts(mel), _parts(mask)
+        states = _parts(levelled(features, lengths))
+        inside = _parts(frame_mask(features, lengths))
         statistics = []
         for layer in self.layers:
             states, _ = layer(states)

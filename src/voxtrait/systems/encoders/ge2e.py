@@ -18,7 +18,7 @@ from voxtrait.errors import MissingExtraError
 from voxtrait.systems.encoders.encoder import Encoder
 from voxtrait.systems.heads import frame_mask
 
-__all__ = ["Ge2eEncoder", "ge2e_weights"]
+__all__ = ["Ge2eEncoder", "ge2e_weights", "levelled"]
 
 _MELS: Final = 40
 _UNITS: Final = 256
@@ -47,6 +47,13 @@ def ge2e_weights() -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if name.startswith(("lstm.", "linear."))}
 
 
+def levelled(mel: Tensor, lengths: Tensor) -> Tensor:
+    """Return mel power (B, T, 40) at the level the encoder was trained at, zero beyond each length (B,)."""
+    mel = mel * frame_mask(mel, lengths).unsqueeze(-1)
+    power = mel.sum(dim=(1, 2)) / lengths.float()
+    return mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
+
+
 class Ge2eEncoder(Encoder):
     """Mel power in, unit-length speaker embeddings (B, 256) out."""
 
@@ -71,10 +78,7 @@ class Ge2eEncoder(Encoder):
 
     def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the mean embedding of each row's parts, of unit length."""
-        mel = features * frame_mask(features, lengths).unsqueeze(-1)
-        power = mel.sum(dim=(1, 2)) / lengths.float()
-        mel = mel * (_LEVEL / (power + 1e-8)).reshape(-1, 1, 1)
-
+        mel = levelled(features, lengths)
         starts = torch.arange(features.shape[1], device=features.device)[::_STEP]
         starts = starts[(starts == 0) | (starts <= lengths.max() - _LEAST)]
         # A part that reaches beyond its row sees silence there.
