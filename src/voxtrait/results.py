@@ -6,8 +6,9 @@ The JSON names are a contract (one object a file; docs/guide.md lists them). Pro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 __all__ = [
     "AgeEstimate",
@@ -32,6 +33,11 @@ class Problem:
         """Return the JSON form of the contract."""
         return {"code": self.code, "message": self.message}
 
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        return cls(form["code"], form["message"])
+
 
 @dataclass(frozen=True, slots=True)
 class GenderEstimate:
@@ -51,6 +57,11 @@ class GenderEstimate:
             "female": round(self.female, 4),
             "male": round(1 - round(self.female, 4), 4),
         }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        return cls(form["label"], form["female"], form["male"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,11 @@ class AgeEstimate:
             "groups": {name: round(p, 4) for name, p in self.groups.items()},
         }
 
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        return cls(**form)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -95,6 +111,12 @@ class Segment:
         if self.speaker is not None:
             head["speaker"] = self.speaker
         return {**head, "gender": self.gender.to_dict(), "age": self.age.to_dict()}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        gender, age = GenderEstimate.from_dict(form["gender"]), AgeEstimate.from_dict(form["age"])
+        return cls(form["start"], form["end"], gender, age, form.get("speaker"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,12 @@ class SpeakerSummary:
             "gender": self.gender.to_dict(),
             "age": self.age.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        gender, age = GenderEstimate.from_dict(form["gender"]), AgeEstimate.from_dict(form["age"])
+        return cls(form["speaker"], form["speech"], gender, age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +191,27 @@ class Prediction:
         out["error"] = None if self.error is None else self.error.to_dict()
         out["model"] = self.model
         return out
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract; its numbers stay rounded.
+
+        Raises:
+            KeyError, TypeError, AttributeError: if ``form`` is something else.
+        """
+        gender, age = form["gender"], form["age"]
+        segments, speakers = form.get("segments"), form.get("speakers")
+        error = form.get("error")
+        return cls(
+            file=form["file"],
+            status=form["status"],
+            duration=form["duration"],
+            speech=form["speech"],
+            gender=None if gender is None else GenderEstimate.from_dict(gender),
+            age=None if age is None else AgeEstimate.from_dict(age),
+            model=form["model"],
+            segments=None if segments is None else tuple(map(Segment.from_dict, segments)),
+            speakers=None if speakers is None else tuple(map(SpeakerSummary.from_dict, speakers)),
+            warnings=tuple(map(Problem.from_dict, form.get("warnings", ()))),
+            error=None if error is None else Problem.from_dict(error),
+        )
