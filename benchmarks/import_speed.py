@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from voxtrait.audio.archives import walk_archive
 from voxtrait.corpora import ImportCounts, import_corpora, write_manifest
-from voxtrait.corpora.archives import walk_archive
 
 _HEADER = (
     "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\t"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxtrait.audio.archives import split_member, stream_members
 from voxtrait.corpora import ImportCounts, import_corpora, read_corpus
-from voxtrait.corpora.archives import split_member, stream_members
 from voxtrait.errors import CorpusError
 
 #: Contents that compress badly, and one that ends on a block of the archive.

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from voxtrait.audio.archives import split_member, stream_members
 from voxtrait.bundle import DEFAULT_BUNDLE, load_bundle
-from voxtrait.corpora.archives import split_member, stream_members
 from voxtrait.corpora.hearing import Hearing, Recording, hear_all
 from voxtrait.errors import CorpusError
 from voxtrait.speakers import group_voices

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from voxtrait.corpora.archives import archive_stem
+from voxtrait.audio.archives import archive_stem
 from voxtrait.corpora.class_folders import class_folders_in
 from voxtrait.corpora.common_voice import common_voice_in, is_common_voice_table, old_common_voice_in
 from voxtrait.corpora.manifest import check_manifest

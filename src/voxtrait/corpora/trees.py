@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from voxtrait.corpora.archives import MEMBER_MARK, archive_stem, split_member, walk_archive
+from voxtrait.audio.archives import MEMBER_MARK, archive_stem, split_member, walk_archive
 from voxtrait.errors import CorpusError
 
 __all__ = ["ArchiveTree", "FolderTree", "Tree", "missing_files"]

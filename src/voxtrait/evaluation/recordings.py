@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from voxtrait.corpora.archives import split_member, stream_members
+from voxtrait.audio.archives import split_member, stream_members
 from voxtrait.errors import CorpusError
 from voxtrait.results import Problem
 

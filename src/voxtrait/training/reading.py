@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from voxtrait.corpora.archives import split_member, stream_members
+from voxtrait.audio.archives import split_member, stream_members
 from voxtrait.training.store import Store, shard_sizes
 
 __all__ = ["ReadingOrder", "Source", "file_marks"]

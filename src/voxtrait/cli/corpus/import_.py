@@ -61,8 +61,8 @@ def import_corpus(
         raise UsageError("usage", f"-o {output} must end in .parquet: a manifest is a Parquet file.")
     check_output(output)
     with importing("report"):
+        from voxtrait.audio.archives import archive_stem
         from voxtrait.corpora import ImportCounts, import_corpora, write_manifest
-        from voxtrait.corpora.archives import archive_stem
         from voxtrait.corpora.tables import COLUMNS
 
         renamed = _renamed(columns or (), COLUMNS)

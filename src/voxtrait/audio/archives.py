@@ -12,8 +12,9 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Final, Self, cast
+from typing import IO, BinaryIO, Final, Self, cast
 
 from voxtrait.errors import CorpusError
 
@@ -66,20 +67,28 @@ def stream_members(archive: str | os.PathLike[str], wanted: Collection[str]) -> 
 
 
 def walk_archive(
-    archive: str | os.PathLike[str], wanted: Callable[[str], bool]
+    archive: str | os.PathLike[str],
+    wanted: Callable[[str], bool],
+    opened: Callable[[], BinaryIO] | None = None,
 ) -> Iterator[tuple[str, bytes | None]]:
     """Yield the name of every file in a tar archive, with its content if ``wanted(name)``, in one pass.
+
+    Args:
+        archive: where it is.
+        wanted: name of a file -> whether its content is.
+        opened: opens the archive where it is no file of this machine.
 
     Raises:
         CorpusError: as `stream_members` does.
     """
-    file = Path(archive)
-    if not file.is_file():
-        raise CorpusError("corpus_not_found", f"There is no archive {file}.")
+    if opened is None:
+        if not Path(archive).is_file():
+            raise CorpusError("corpus_not_found", f"There is no archive {archive}.")
+        opened = partial(Path(archive).open, "rb")
     last = None
     try:
         with (
-            file.open("rb") as packed,
+            opened() as packed,
             _unpacked(packed) as stream,
             tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member) as tar,
         ):
@@ -96,7 +105,7 @@ def walk_archive(
             while stream.read(_BLOCK):
                 pass
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise CorpusError("corpus_archive", _complaint(file, last, error)) from error
+        raise CorpusError("corpus_archive", _complaint(archive, last, error)) from error
 
 
 class _Member(tarfile.TarInfo):
@@ -144,7 +153,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read() if file else b""
 
 
-def _complaint(file: Path, last: str | None, error: Exception) -> str:
+def _complaint(file: str | os.PathLike[str], last: str | None, error: Exception) -> str:
     reason = str(error).rstrip(".")
     if last is None:
         return f"{file} is no tar archive that can be read ({reason})."
