@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from voxtrait.errors import CorpusError, VoxtraitError
 
-__all__ = ["map_in_order"]
+__all__ = ["end_with_parent", "map_in_order"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -83,12 +83,13 @@ def _begin(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> N
     # Ctrl-C ends the run in the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A parent that was killed ends nobody: without it this process would wait for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     if begin is not None:
         begin(*arguments)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait for the process that started this one, and end with it; for a thread of its own."""
     parent = parent_process()
     assert parent is not None
     parent.join()

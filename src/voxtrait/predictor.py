@@ -6,10 +6,10 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final
 
@@ -151,6 +151,42 @@ class Predictor:
                 if waiting:
                     self._score(work.take(_BATCH))
 
+    def predict_together(
+        self,
+        sources: Sequence[AudioSource],
+        *,
+        channel: int | None = None,
+        segments: bool = False,
+        speakers: bool = False,
+        tick: Callable[[int, float], None] | None = None,
+    ) -> list[Prediction]:
+        """Predict a few short recordings on the calling thread, their windows in common runs of the model.
+
+        Args:
+            sources, channel, segments, speakers: as in `predict_many`.
+            tick: told the place of each source when it is opened, with 0.0, and then with the seconds of
+                audio each time there is more.
+        """
+        listener = self._listener(segments or speakers)
+        jobs = [_Job(source, source_name(source)) for source in sources]
+        waiting: list[tuple[_Job, FeatureWindow | None]] = []
+        for place, job in enumerate(jobs):
+            try:
+                if tick is not None:
+                    tick(place, 0.0)
+                with open_audio(job.source, channel=channel) as stream:
+                    blocks = _told(stream, tick and partial(tick, place))
+                    for window in listener.windows(blocks, job.heard):
+                        waiting.append((job, window))
+                        if len(waiting) == _BATCH:
+                            self._score(waiting)
+                            waiting.clear()
+                    _note_end(job, stream)
+            except AudioError as error:
+                job.error = error
+        self._score(waiting)
+        return [self._sum_up(job, segments, speakers) for job in jobs]
+
     def _score(self, items: list[tuple[_Job, FeatureWindow | None]]) -> None:
         """Run the model on the windows that are there; an item without one ends its recording."""
         windows = [(job, window) for job, window in items if window is not None]
@@ -230,6 +266,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _told(
+    blocks: Iterable[NDArray[np.float32]], tick: Callable[[float], None] | None
+) -> Iterator[NDArray[np.float32]]:
+    for block in blocks:
+        if tick is not None:
+            tick(block.size / SAMPLE_RATE)
+        yield block
+
+
 def _note_end(job: _Job, stream: AudioStream) -> None:
     job.duration = stream.duration
     job.warnings = tuple(stream.warnings)
@@ -292,11 +337,9 @@ class _Listening:
         self._put(job, None)
 
     def _ticking(self, stream: AudioStream) -> Iterable[NDArray[np.float32]]:
-        for block in stream:
+        for block in _told(stream, self._tick):
             if self._stopped.is_set():
                 return
-            if self._tick is not None:
-                self._tick(block.size / SAMPLE_RATE)
             yield block
 
     def _put(self, job: _Job, window: FeatureWindow | None) -> bool:

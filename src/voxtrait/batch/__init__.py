@@ -1,4 +1,4 @@
-"""Whole archives: recordings in, a data set out that grows, survives a kill, and says what each file holds."""
+"""Whole archives: recordings in; out a data set that grows, survives a kill, and has a row for each file."""
 
 from voxtrait.batch.dataset import Dataset, Settings
 from voxtrait.batch.rows import COLUMNS, ESTIMATE_COLUMNS, Row, prediction_of, row_of

@@ -72,7 +72,9 @@ class ParquetParts(PartFormat):
     def write(self, table: pyarrow.Table, path: Path) -> None:
         from pyarrow import parquet
 
-        parquet.write_table(table, path, compression="zstd")
+        # Through Python's own file: its errors say why.
+        with path.open("wb") as file:
+            parquet.write_table(table, file, compression="zstd")
 
     def _read(self, path: Path, columns: list[str]) -> pyarrow.Table:
         import pyarrow

@@ -25,7 +25,7 @@ from typing import Annotated
 import typer
 
 from voxtrait import __version__
-from voxtrait.cli import compare, embed, evaluate, info, models, predict, publish, train
+from voxtrait.cli import annotate, compare, embed, evaluate, info, models, predict, publish, train
 from voxtrait.cli.corpus import corpus
 from voxtrait.cli.messages import abandon_output, complain, flush_output, report_fault
 from voxtrait.cli.systems import systems
@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 for command in (
     predict.predict,
+    annotate.annotate,
     models.models,
     info.info,
     train.train,

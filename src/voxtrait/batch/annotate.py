@@ -1,0 +1,192 @@
+"""The composition: inputs -> items that have no answer yet -> an engine -> rows on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from voxtrait.batch.dataset import INFO_NAME, Dataset, Settings
+from voxtrait.batch.inputs import Finder
+from voxtrait.batch.items import Item
+from voxtrait.batch.ledger import Ledger
+from voxtrait.batch.local import Answered, LocalEngine
+from voxtrait.batch.lock import locked
+from voxtrait.batch.rows import prediction_of, row_of
+from voxtrait.batch.sink import Sink
+from voxtrait.batch.worker import Plan
+from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
+from voxtrait.errors import UsageError, require
+from voxtrait.predictor import usable_cores
+
+__all__ = ["ENGINES", "TIME_LIMIT", "Engine", "Progress", "annotate"]
+
+#: What hears: processes of this machine, or a Ray cluster.
+ENGINES: Final = ("local", "ray")
+#: Seconds that may pass without headway in a file.
+TIME_LIMIT: Final = 120.0
+
+
+class Engine(Protocol):
+    """Hears items; see `LocalEngine` and `RayEngine`."""
+
+    @property
+    def heard(self) -> float:
+        """Seconds of audio so far."""
+
+    def run(self, items: Iterable[Item]) -> Generator[Answered | None]:
+        """Yield each item with its answer, in any order, and None now and then while there is none."""
+
+    def close(self) -> None:
+        """End what hears."""
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        there: recordings that had their answer before, and still have it.
+        seen: recordings found so far.
+        finished: whether all were found.
+        done, failed, silent: recordings answered by this run; those with an error, without speech.
+        audio: seconds heard, also of recordings that are not done.
+        speech: seconds of speech in those that are.
+    """
+
+    there: int = 0
+    seen: int = 0
+    finished: bool = False
+    done: int = 0
+    failed: int = 0
+    silent: int = 0
+    audio: float = 0.0
+    speech: float = 0.0
+
+    def count(self, answer: Mapping[str, Any]) -> None:
+        """Count an answer, as `Prediction.to_dict` gives it."""
+        self.done += 1
+        self.failed += answer["status"] == "error"
+        self.silent += answer["status"] == "no_speech"
+        self.speech += answer["speech"] or 0.0
+
+    def look(self, finder: Finder, engine: Engine) -> None:
+        """Note what has been found and heard meanwhile."""
+        self.seen, self.there, self.finished = finder.seen, finder.passed, finder.finished
+        self.audio = engine.heard
+
+
+def annotate(
+    inputs: Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | ModelBundle = DEFAULT_BUNDLE,
+    segments: bool = False,
+    speakers: bool = False,
+    channel: int | None = None,
+    parts: str = "parquet",
+    formats: Sequence[str] = (),
+    engine: str = "local",
+    workers: int | None = None,
+    time_limit: float = TIME_LIMIT,
+    retry_errors: bool = False,
+    lines: Iterable[str] = (),
+    watch: Callable[[Progress], None] | None = None,
+) -> Progress:
+    """Answer every recording that inputs name, into a data set that grows; what is there is not heard again.
+
+    Args:
+        inputs: see `Finder`.
+        output: folder of the data set; it is made if it is not there.
+        model, segments, speakers, channel: as in `Predictor`; the same in every run on one output.
+        parts: the kind of its files, a name of `PARTS`.
+        formats: exports to write beside it, a file a recording, in ``output/_exports/FORMAT``.
+        engine: one of `ENGINES`.
+        workers: processes; None is one a core of this machine, or of the cluster.
+        time_limit: seconds without headway after which a file is given up.
+        retry_errors: hear again what has an error.
+        lines: of the list that the input "-" stands for.
+        watch: told how far it is, after every answer.
+
+    Raises:
+        AudioError, CorpusError: for an input that names nothing.
+        BundleError: if the model cannot be used.
+        MissingExtraError: if a package is not installed.
+        UsageError: ``output_busy`` while another run writes there, ``output_differs`` if what is there
+            was made otherwise, ``dataset`` if it is no data set, ``no_space``, ``output``, ``workers``.
+    """
+    require("pyarrow", "annotate")
+    bundle = model if isinstance(model, ModelBundle) else load_bundle(model)
+    settings = Settings(bundle.title, bundle.sha256, segments, speakers, channel, parts)
+    folder = Path(output)
+    with ExitStack() as stack:
+        stack.enter_context(_writing(folder))
+        dataset = _dataset(folder, settings)
+        ledger = Ledger(dataset, retry_errors=retry_errors)
+        finder = Finder(inputs, ledger.take, lines)
+        exports: list[Any] = []
+        sink = Sink(dataset, ledger)
+        progress = Progress()
+        plan = Plan(bundle, segments, speakers, channel)
+        running = stack.enter_context(closing(_engine(engine, plan, workers, time_limit)))
+        answers = stack.enter_context(closing(running.run(finder)))
+        # Whatever ends the run, what was heard is kept.
+        stack.callback(sink.flush)
+        for answered in answers:
+            if answered is None:
+                sink.tick()
+            else:
+                item, answer = answered
+                row = row_of(answer, bundle.sha256, item.size, item.modified)
+                for export in exports:
+                    export.write(prediction_of(row))
+                # Last: what has a row is done.
+                sink.add(row)
+                progress.count(answer)
+            progress.look(finder, running)
+            if watch is not None:
+                watch(progress)
+        progress.look(finder, running)
+    return progress
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make the folder and hold its lock; say what cannot be written, and why."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield
+    except OSError as error:
+        # What recordings raise is caught where they are read.
+        raise UsageError("output", f"Cannot write into {folder}: {error.strerror or error}.") from error
+
+
+def _dataset(folder: Path, settings: Settings) -> Dataset:
+    """Open the data set of a folder, or begin it."""
+    if (folder / INFO_NAME).exists():
+        dataset = Dataset(folder)
+        if difference := settings.difference(dataset.settings):
+            raise UsageError(
+                "output_differs",
+                f"{folder} was written otherwise: this run has {difference}. Name another folder.",
+            )
+        return dataset
+    if others := [path.name for path in folder.iterdir() if not path.name.startswith(("_", "."))]:
+        raise UsageError(
+            "output", f"{folder} is no data set of 'voxtrait annotate' and not empty: it holds {min(others)}."
+        )
+    return Dataset.create(folder, settings)
+
+
+def _engine(name: str, plan: Plan, workers: int | None, time_limit: float) -> Engine:
+    if name == "ray":
+        from voxtrait.batch.cluster import RayEngine
+
+        return RayEngine(plan, workers, time_limit)
+    if name != "local":
+        raise UsageError("usage", f"There is no engine {name!a}: give one of {', '.join(ENGINES)}.")
+    return LocalEngine(plan, workers or usable_cores(), time_limit)

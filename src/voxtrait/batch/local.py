@@ -1,0 +1,263 @@
+"""The engine of one machine: processes that hear, and what is done when one of them dies or hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+from voxtrait.batch.ahead import ReadAhead
+from voxtrait.batch.items import Item
+from voxtrait.batch.worker import BOARD_SIZE, SMALL, Board, Plan, failure, work
+from voxtrait.errors import UsageError, VoxtraitError
+
+__all__ = ["Answered", "LocalEngine"]
+
+#: An item and its answer, as `Prediction.to_dict` gives it.
+Answered = tuple[Item, dict[str, Any]]
+
+#: Files and bytes that a process is given at once, and chunks that it may have.
+_CHUNK: Final = 16
+_CHUNK_BYTES: Final = 8 << 20
+_IN_HAND: Final = 2
+#: Seconds between two looks at whether somebody hangs.
+_LOOK: Final = 0.5
+#: Deaths in a row, before anything was heard, after which it is not the recordings' fault.
+_STILLBORN: Final = 3
+
+
+@dataclass
+class _Task:
+    """An item on its way, and whether a process died at it before."""
+
+    number: int
+    item: Item
+    suspect: bool = False
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process and the chunks that it has, the first of which it is hearing."""
+
+    process: Any
+    connection: Connection
+    board: Board
+    chunks: deque[list[_Task]] = field(default_factory=deque)
+    ready: bool = False
+
+    def send(self, chunk: list[_Task]) -> None:
+        self.chunks.append(chunk)
+        self.connection.send([(task.number, task.item) for task in chunk])
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether it can be given another chunk: nothing waits behind a long file or a suspect."""
+        return len(self.chunks) < _IN_HAND and not any(
+            task.suspect or not _is_small(task.item) for chunk in self.chunks for task in chunk
+        )
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+
+
+class LocalEngine:
+    """Hears items in processes of this machine, which stay for the next `run` until `close`.
+
+    A process that dies costs nothing but the file that it died at, if it dies at it again alone; one that
+    makes no headway with a file for ``time_limit`` seconds is ended, and that file has its answer: an error.
+
+    Args:
+        plan: how to hear.
+        workers: processes.
+        time_limit: seconds without headway.
+    """
+
+    def __init__(self, plan: Plan, workers: int, time_limit: float) -> None:
+        if workers < 1:
+            raise UsageError("usage", f"workers must be at least 1, not {workers}.")
+        self._plan = plan
+        self._count = workers
+        self._limit = time_limit
+        self._context = get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._again: deque[_Task] = deque()
+        self._drawn = 0
+        self._stillborn = 0
+        self._heard = 0.0
+
+    @property
+    def heard(self) -> float:
+        """Seconds of audio so far."""
+        return self._heard + sum(worker.board.heard for worker in self._workers)
+
+    def run(self, items: Iterable[Item]) -> Generator[Answered | None]:
+        """Yield an answer for each item, and None now and then while there is none.
+
+        Raises:
+            BundleError: if the model cannot be used.
+            UsageError: ``workers`` if processes die before they begin.
+        """
+        with ReadAhead(items) as ahead:
+            while True:
+                yield from self._give(ahead)
+                if not self._is_busy() and not self._again and ahead.done:
+                    return
+                yield from self._collect()
+                yield from self._end_stuck()
+                yield None
+
+    def _is_busy(self) -> bool:
+        return any(worker.chunks for worker in self._workers)
+
+    def _give(self, ahead: ReadAhead) -> Iterator[Answered]:
+        """Give chunks to whoever takes more; start processes while there is more than they take."""
+        while (free := self._free()) or len(self._workers) < self._count:
+            idle = not self._is_busy()
+            chunk, known = self._chunk(ahead, _LOOK if idle else 0.0)
+            yield from known
+            if not chunk:
+                return
+            # An idle process first, then a new one, then one that is at work.
+            if free and (not free[0].chunks or len(self._workers) == self._count):
+                self._send(free[0], chunk)
+            else:
+                self._send(self._start(), chunk)
+
+    def _free(self) -> list[_Worker]:
+        free = [worker for worker in self._workers if worker.takes_more]
+        return sorted(free, key=lambda worker: len(worker.chunks))
+
+    def _chunk(self, ahead: ReadAhead, patience: float) -> tuple[list[_Task], list[Answered]]:
+        """Draw the next chunk: some small files, or one; and what needs no hearing."""
+        if self._again:
+            return [self._again.popleft()], []
+        chunk: list[_Task] = []
+        known: list[Answered] = []
+        size = 0
+        while len(chunk) < _CHUNK and (item := ahead.peek(0.0 if chunk or known else patience)) is not None:
+            if item.problem is not None:
+                known.append((ahead.take(), self._failure(item, item.problem.code, item.problem.message)))
+                continue
+            size += _size(item)
+            if chunk and (size > _CHUNK_BYTES or not _is_small(item)):
+                break
+            self._drawn += 1
+            chunk.append(_Task(self._drawn, ahead.take()))
+            if not _is_small(item):
+                break
+        return chunk, known
+
+    def _send(self, worker: _Worker, chunk: list[_Task]) -> None:
+        # If it has just died, `_collect` finds out, and takes the chunk back.
+        with contextlib.suppress(OSError):
+            worker.send(chunk)
+
+    def _start(self) -> _Worker:
+        numbers = self._context.RawArray("d", BOARD_SIZE)
+        board = Board(numbers)
+        board.clear()
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=work, args=(theirs, numbers, self._plan), daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours, board)
+        self._workers.append(worker)
+        return worker
+
+    def _collect(self) -> Iterator[Answered]:
+        """Take the answers that are there, after waiting a little for one."""
+        connections = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(connections), _LOOK):
+            assert isinstance(connection, Connection)
+            worker = connections[connection]
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                yield from self._bury(worker)
+                continue
+            if isinstance(message, VoxtraitError):
+                raise message
+            if message is None:
+                worker.ready = True
+                continue
+            self._stillborn = 0
+            for task, answer in zip(worker.chunks.popleft(), message, strict=True):
+                yield task.item, answer
+
+    def _bury(self, worker: _Worker) -> Iterator[Answered]:
+        """Take back what a dead process had; the file that it died at is given once more, alone."""
+        culprit = worker.board.listening
+        hearing = worker.chunks[0] if worker.chunks else []
+        worker.process.join()
+        death = _death(worker.process.exitcode)
+        tasks = self._remove(worker)
+        if not worker.ready:
+            self._stillborn += 1
+            if self._stillborn == _STILLBORN:
+                raise UsageError(
+                    "workers", f"The processes that hear die before they begin ({death}): try fewer workers."
+                )
+        for task in tasks:
+            # Where it died between two files of a chunk, none of them is more suspect than another.
+            blamed = worker.ready and (task.number == culprit or (culprit is None and task in hearing))
+            if blamed and task.suspect:
+                message = f"{task.item.name}: the process that heard it died twice ({death})."
+                yield task.item, self._failure(task.item, "decoder_died", message)
+            else:
+                self._again.append(_Task(task.number, task.item, task.suspect or blamed))
+
+    def _end_stuck(self) -> Iterator[Answered]:
+        """End the processes that make no headway; the file that each is at has its answer."""
+        for worker in [worker for worker in self._workers if worker.ready]:
+            culprit = worker.board.stuck(self._limit)
+            if culprit is None:
+                continue
+            for task in self._remove(worker):
+                if task.number == culprit:
+                    message = f"{task.item.name}: nothing of it could be read for {self._limit:.0f} s."
+                    yield task.item, self._failure(task.item, "timed_out", message)
+                else:
+                    self._again.append(task)
+
+    def _remove(self, worker: _Worker) -> list[_Task]:
+        """End a process and return what it had not answered."""
+        self._workers.remove(worker)
+        self._heard += worker.board.heard
+        tasks = [task for chunk in worker.chunks for task in chunk]
+        worker.end()
+        return tasks
+
+    def close(self) -> None:
+        """End the processes."""
+        while self._workers:
+            self._remove(self._workers[0])
+
+    def _failure(self, item: Item, code: str, message: str) -> dict[str, Any]:
+        return failure(item.name, code, message, self._plan.bundle.title)
+
+
+def _size(item: Item) -> int:
+    if item.content is not None:
+        return len(item.content)
+    return SMALL + 1 if item.size is None else item.size
+
+
+def _is_small(item: Item) -> bool:
+    return _size(item) <= SMALL
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"
