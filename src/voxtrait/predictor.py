@@ -6,8 +6,9 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
@@ -22,6 +23,7 @@ from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from voxtrait.errors import AudioError, UsageError
 from voxtrait.features import build_features
 from voxtrait.listening import FeatureWindow, Heard, Listener
+from voxtrait.parallel import drawn_ahead
 from voxtrait.preprocess import build_preprocessor
 from voxtrait.results import Prediction, Problem
 from voxtrait.scoring import Judge, Scores, WindowScore
@@ -38,6 +40,9 @@ _QUEUE: Final = 64
 _PATIENCE: Final = 0.02
 #: Files being listened to or waiting for an earlier one's answer.
 _AHEAD: Final = 64
+#: Blocks of a recording after which decoding it gets a thread, and how many are decoded ahead.
+_SHORT: Final = 6
+_DECODED: Final = 4
 #: A file's windows before every second one is left out, where only its total is asked for.
 _KEEP: Final = 150
 
@@ -324,8 +329,12 @@ class _Listening:
 
     def _listen(self, job: _Job) -> None:
         try:
-            with open_audio(job.source, channel=self._channel) as stream:
-                for window in self._listener.windows(self._ticking(stream), job.heard):
+            with (
+                open_audio(job.source, channel=self._channel) as stream,
+                # Closed first, whatever happens: its thread may not read from a stream that is closed.
+                closing(self._blocks(stream)) as blocks,
+            ):
+                for window in self._listener.windows(blocks, job.heard):
                     if not self._put(job, window):
                         return
                 _note_end(job, stream)
@@ -336,11 +345,15 @@ class _Listening:
             job.fault = error
         self._put(job, None)
 
-    def _ticking(self, stream: AudioStream) -> Iterable[NDArray[np.float32]]:
-        for block in _told(stream, self._tick):
-            if self._stopped.is_set():
-                return
-            yield block
+    def _blocks(self, stream: AudioStream) -> Generator[NDArray[np.float32]]:
+        """Yield the blocks; those of a long recording are decoded on a thread of their own."""
+        blocks = _told(stream, self._tick)
+        yield from islice(blocks, _SHORT)
+        with closing(drawn_ahead(blocks, _DECODED)) as rest:
+            for block in rest:
+                if self._stopped.is_set():
+                    return
+                yield block
 
     def _put(self, job: _Job, window: FeatureWindow | None) -> bool:
         while not self._stopped.is_set():

@@ -73,6 +73,9 @@ class Sink:
         Raises:
             UsageError: as `flush` does.
         """
+        # While the first recordings are heard: it takes a while to load.
+        import pyarrow.parquet  # noqa: F401
+
         if self._weight >= _FULL or (self._weight and self._clock() - self._written >= _EVERY):
             self.flush()
 
