@@ -17,14 +17,17 @@ from voxtrait.listening import FeatureWindow
 from voxtrait.results import AgeEstimate, GenderEstimate
 from voxtrait.speech import Span
 
-__all__ = ["Judge", "Scores", "WindowScore"]
+__all__ = ["INDEPENDENT_ROWS", "Judge", "Scores", "WindowScore"]
 
 
-#: Windows a run: enough for the matrix kernels, few enough that their lengths differ little.
-_RUN: Final = 8
+#: Windows a run: enough for the matrix kernels, few enough that what they take stays near the processor
+#: and that their lengths differ little.
+_RUN: Final = 4
 #: Operators that round to the range of all they are given: windows that share a run would change
-#: each other's answers, so each has a run of its own.
+#: each other's answers, so each has a run of its own, but in models that are marked.
 _ROUNDING: Final = b"DynamicQuantize"
+#: Name and value of the mark, among a model's metadata: what such operators are given has always one range.
+INDEPENDENT_ROWS: Final = ("voxtrait.rows", "independent")
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ class Judge:
     def __init__(self, bundle: ModelBundle, threads: int, width: int | None = None) -> None:
         self._card = bundle.card
         self._session = bundle.session(threads)
-        self._run_size = 1 if _ROUNDING in bundle.model else _RUN
+        name, value = INDEPENDENT_ROWS
+        marked = self._session.get_modelmeta().custom_metadata_map.get(name) == value
+        self._run_size = _RUN if marked or _ROUNDING not in bundle.model else 1
         wanted = next(port.shape[2] for port in self._session.get_inputs() if port.name == "features")
         if width is not None and isinstance(wanted, int) and wanted != width:
             raise BundleError(

@@ -11,8 +11,9 @@ import datetime
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -202,7 +203,7 @@ class AgeCard(_Section):
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
         masses = self._over_grid(probabilities)
-        years = masses @ self._ages()
+        years = masses @ self._tables().ages
         low, high, margin = (
             _at_speech(self.interval, [getattr(row, name) for row in self.interval], speech)
             for name in ("low", "high", "margin")
@@ -223,7 +224,7 @@ class AgeCard(_Section):
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
         masses = self._over_grid(probabilities)
-        edges = self._edges()
+        edges = self._tables().edges
         below = np.zeros((len(masses), len(edges)))
         np.cumsum(masses, axis=1, out=below[:, 1:])
         wanted = np.broadcast_to(np.asarray(level, np.float64), len(masses)) * below[:, -1]
@@ -238,7 +239,7 @@ class AgeCard(_Section):
 
         Masses are spread as for :meth:`quantile`; what lies outside counts to the first and the last.
         """
-        own = self._edges()
+        own = self._tables().edges
         inner = np.asarray(edges, np.float64)[1:-1]
         below = np.clip((inner - own[:-1, None]) / (own[1:, None] - own[:-1, None]), 0, 1)
         return np.diff(below, axis=1, prepend=0, append=1)
@@ -249,21 +250,10 @@ class AgeCard(_Section):
         Raises:
             BundleError: ``bundle_corrupt`` if the probabilities have another width or are not finite.
         """
-        names = list(AGE_GROUPS)
-        member = np.zeros((len(self.grid), len(names)))
-        for row, age in enumerate(self._ages().tolist()):
-            member[row, names.index(group_of(age))] = 1
-        return np.asarray(self._over_grid(probabilities) @ member)
+        return np.asarray(self._over_grid(probabilities) @ self._tables().member)
 
-    def _ages(self) -> Floats:
-        """Return the ages (len(grid),) that the grid stands for after calibration."""
-        return self.scale * np.asarray(self.grid) + self.shift
-
-    def _edges(self) -> Floats:
-        """Return the ages (len(grid) + 1,) between which the mass of each grid point is spread."""
-        grid = self._ages()
-        middles = (grid[:-1] + grid[1:]) / 2
-        return np.concatenate(([2 * grid[0] - middles[0]], middles, [2 * grid[-1] - middles[-1]]))
+    def _tables(self) -> _AgeTables:
+        return _age_tables(self.grid, self.scale, self.shift)
 
     def _over_grid(self, values: ArrayLike) -> Floats:
         array = _finite("age", values)
@@ -274,6 +264,30 @@ class AgeCard(_Section):
                 f"{len(self.grid)} ages.",
             )
         return array
+
+
+class _AgeTables(NamedTuple):
+    """What follows from a grid of G ages and its calibration."""
+
+    #: (G,) what the grid stands for.
+    ages: Floats
+    #: (G + 1,) ages between which the mass of each grid point is spread.
+    edges: Floats
+    #: (G, 9) 1 where a grid point is in a group, in the order of ``labels.AGE_GROUPS``.
+    member: Floats
+
+
+# Not of the card: copies of a card with other values must not take it over.
+@lru_cache(maxsize=64)
+def _age_tables(grid: tuple[float, ...], scale: float, shift: float) -> _AgeTables:
+    ages = scale * np.asarray(grid) + shift
+    middles = (ages[:-1] + ages[1:]) / 2
+    edges = np.concatenate(([2 * ages[0] - middles[0]], middles, [2 * ages[-1] - middles[-1]]))
+    names = list(AGE_GROUPS)
+    member = np.zeros((len(grid), len(names)))
+    for row, age in enumerate(ages.tolist()):
+        member[row, names.index(group_of(age))] = 1
+    return _AgeTables(ages, edges, member)
 
 
 class EmbeddingCard(_Section):

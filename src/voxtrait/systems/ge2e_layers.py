@@ -9,6 +9,7 @@ layer throws away, because it does not tell speakers apart, the second still hol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -16,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from voxtrait.systems.encoders.ge2e import ge2e_weights, levelled
-from voxtrait.systems.heads import Heads, frame_mask, masked_statistics, standardised_head
+from voxtrait.systems.heads import Heads, standardised_head
 from voxtrait.systems.system import Settings, System, Targets
 
 __all__ = ["SYSTEM", "Ge2eLayers", "Ge2eLayersSettings", "LayerHeads"]
@@ -41,9 +42,7 @@ class Ge2eLayers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         weights = ge2e_weights()
-        self.layers = nn.ModuleList(
-            nn.LSTM(_UNITS if layer else _MELS, _UNITS, batch_first=True) for layer in range(_LAYERS)
-        )
+        self.layers = nn.ModuleList(nn.LSTM(_UNITS if layer else _MELS, _UNITS) for layer in range(_LAYERS))
         for number, layer in enumerate(self.layers):
             own = f"_l{number}"
             layer.load_state_dict(
@@ -62,32 +61,71 @@ class Ge2eLayers(nn.Module):
         Mean and deviation of the second layer (512) and of the third (512), and the unit-length mean
         of the parts' embeddings (256).
         """
-        states = _parts(levelled(features, lengths))
-        inside = _parts(frame_mask(features, lengths))
+        mel, frames, owner = _parts(levelled(features, lengths), lengths)
+        owned = (owner == torch.arange(features.shape[0], device=owner.device).unsqueeze(1)).float()
+        # Most parts are whole: what they are longer than all others is computed for them alone.
+        longest = frames.max()
+        shared = torch.where(frames < longest, frames, 1).max()
+        late = (frames == longest).nonzero()[:, 0]
+        nothing = mel.new_zeros(1, mel.shape[1], _UNITS)
+        early_states, memory = self._listen(mel[:shared], [(nothing, nothing)] * _LAYERS)
+        late_memory = [(hidden[:, late], cell[:, late]) for hidden, cell in memory]
+        late_states, _ = self._listen(mel[shared : longest.clamp_min(2)][:, late], late_memory)
+
+        early_frames, late_frames = frames.clamp_max(shared), frames[late] - shared
         statistics = []
-        for layer in self.layers:
-            states, _ = layer(states)
-            over_time = states.reshape(features.shape[0], -1, _UNITS)
-            statistics.append(masked_statistics(over_time, inside.reshape(features.shape[0], -1)))
-        embedding = self._embedding(states, inside).reshape(features.shape[0], -1, _UNITS).sum(1)
-        embedding = nn.functional.normalize(embedding, dim=1)
-        return torch.cat([*statistics[1:], embedding], dim=1)
+        for early, later in zip(early_states[1:], late_states[1:], strict=True):
+            sums = owned @ _sums(early, early_frames) + owned[:, late] @ _sums(later, late_frames)
+            statistics.append(_mean_and_deviation(sums / lengths.unsqueeze(1)))
+        weights = owned * frames
+        ending = weights * (frames <= shared) @ self._embedding(early_states[-1], early_frames)
+        going_on = (weights * (frames > shared))[:, late] @ self._embedding(late_states[-1], late_frames)
+        return torch.cat([*statistics, nn.functional.normalize(ending + going_on, dim=1)], dim=1)
 
-    def _embedding(self, states: Tensor, inside: Tensor) -> Tensor:
-        """Return the embedding (P, 256) of each part after its last frame, scaled by its frames."""
-        frames = inside.sum(1)
-        last = (frames.long() - 1).clamp_min(0)
-        final = states[torch.arange(states.shape[0], device=states.device), last]
-        return nn.functional.normalize(torch.relu(self.linear(final)), dim=1) * frames.unsqueeze(1)
+    def _listen(
+        self, sequence: Tensor, memory: Sequence[tuple[Tensor, Tensor]]
+    ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """Return the states (T, P, 256) of each layer on parts (T, P, 40), and what it will remember."""
+        states, remembered = [], []
+        for layer, before in zip(self.layers, memory, strict=True):
+            sequence, after = layer(sequence, before)
+            states.append(sequence)
+            remembered.append(after)
+        return states, remembered
+
+    def _embedding(self, states: Tensor, frames: Tensor) -> Tensor:
+        """Return the embedding (P, 256) of each part of states (T, P, 256) after its last frame."""
+        parts = states.shape[1]
+        last = (frames - 1).clamp_min(0) * parts + torch.arange(parts, device=frames.device)
+        return nn.functional.normalize(torch.relu(self.linear(states.flatten(0, 1)[last])), dim=1)
 
 
-def _parts(sequence: Tensor) -> Tensor:
-    """Cut (B, T, ...) into parts that follow each other, (B * parts, 160, ...), the last one padded."""
-    starts = torch.arange(sequence.shape[1], device=sequence.device)[::_PART]
-    frames = starts.unsqueeze(1) + torch.arange(_PART, device=sequence.device)
-    padding = (0, _PART) if sequence.dim() == 2 else (0, 0, 0, _PART)
-    padded = nn.functional.pad(sequence, padding)
-    return padded[:, frames.flatten()].reshape(-1, _PART, *sequence.shape[2:])
+def _parts(mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut (B, T, 40) into parts that follow each other, and leave out those beyond each length.
+
+    Returns:
+        the P parts (160, P, 40), the frames (P,) that each has, and the row (P,) that each is of.
+    """
+    starts = torch.arange(mel.shape[1], device=mel.device)[::_PART]
+    frames = (lengths.unsqueeze(1) - starts).clamp(0, _PART).flatten()
+    heard = frames.nonzero()[:, 0]
+    places = starts.unsqueeze(1) + torch.arange(_PART, device=mel.device)
+    padded = nn.functional.pad(mel, (0, 0, 0, _PART))
+    parts = padded[:, places.flatten()].reshape(-1, _PART, _MELS)[heard]
+    return parts.transpose(0, 1), frames[heard], heard // starts.shape[0]
+
+
+def _sums(states: Tensor, frames: Tensor) -> Tensor:
+    """Return the sums over time of states (T, P, 256) and of their squares, (P, 512)."""
+    inside = torch.arange(states.shape[0], device=frames.device).unsqueeze(1) < frames
+    kept = states * inside.unsqueeze(-1)
+    return torch.cat([kept.sum(0), kept.square().sum(0)], dim=1)
+
+
+def _mean_and_deviation(means: Tensor) -> Tensor:
+    """Return mean and deviation (B, 512) from the means of states and of their squares."""
+    mean, square = means.chunk(2, dim=1)
+    return torch.cat([mean, ((square - mean.square()).clamp_min(0) + 1e-5).sqrt()], dim=1)
 
 
 class LayerHeads(nn.Module):
