@@ -2,8 +2,8 @@
 
 Makes its recordings from labelled speech, then measures whole processes, each beside what it is compared with
 in the same run, in turns. Seconds differ between machines and hours; the ratios are what is claimed. Rows:
-hour, clips, usual, workers, ray, tiny, day; by default all, which takes half an hour on two cores. Each row that
-is measured takes its place in benchmarks/annotate.json and in docs/annotate-speed.md.
+hour, clips, usual, workers, ray, tiny, day; by default all, which takes half an hour on two cores. Each row
+that is measured takes its place in benchmarks/annotate.json and in docs/annotate-speed.md.
 """
 
 from __future__ import annotations
@@ -338,6 +338,12 @@ def write_page() -> None:
     _PAGE.write_text("\n".join(lines) + "\n")
 
 
+def decode_all(paths: Sequence[str]) -> None:
+    """Decode and resample recordings, keeping nothing."""
+    for path in paths:
+        decode_alone(Path(path))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(MEASURES))
@@ -347,7 +353,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.decode:
         # Without the start of Python, which the other side pays.
-        seconds = timed(lambda: [decode_alone(Path(path)) for path in options.decode])
+        seconds = timed(lambda: decode_all(options.decode))
         print(json.dumps({"seconds": seconds}), file=sys.stderr)
         return
     folder = Path(tempfile.mkdtemp(prefix="voxtrait-annotate-"))

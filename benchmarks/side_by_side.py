@@ -1,6 +1,6 @@
 """Figures of two bundles side by side: python benchmarks/side_by_side.py OLD NEW -o docs/side-by-side.md
 
-Both cards hold the sheet of benchmarks/accuracy.py on the same recordings: what a faster model pays shows here.
+Both cards hold the sheet of benchmarks/accuracy.py on the same recordings: what speed costs shows here.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def page(old_path: str, new_path: str) -> str:
         "The newer model has the same weights in a graph that runs faster: windows share runs of its 8-bit",
         "layers, whose ranges are fixed. Both were heard by `benchmarks/accuracy.py`, five-fold",
         "cross-validation, with 95 % intervals over speakers; `benchmarks/side_by_side.py` wrote this page.",
-        f"Of {len(moved)} figures with an interval the one that moved most did so by {max(moved):.2f} of half",
-        "its width.",
+        f"Of {len(moved)} figures with an interval the one that moved most did so by {max(moved):.2f} of",
+        "half its width.",
         "",
         f"| figure | on | {old.title} | {new.title} |",
         "| --- | --- | --- | --- |",
