@@ -11,7 +11,7 @@ from voxtrait.audio import SAMPLE_RATE
 from voxtrait.bundle import EmbeddingCard
 from voxtrait.results import Segment, SpeakerSummary
 from voxtrait.scoring import Judge, Scores
-from voxtrait.speakers import group_voices
+from voxtrait.speakers import trace_voices
 
 __all__ = ["Timeline", "build_timeline"]
 
@@ -35,23 +35,22 @@ def build_timeline(scores: Scores, judge: Judge, embedding: EmbeddingCard | None
         judge: reads estimates from scores.
         embedding: how voices are told apart; None makes the whole file one voice.
     """
+    pieces = [[piece.size / SAMPLE_RATE for piece in window] for window in scores.pieces]
     if embedding is None:
-        voices = np.zeros(len(scores.pieces), dtype=np.int64)
+        voices = [np.zeros(len(sizes), dtype=np.int64) for sizes in pieces]
     else:
-        voices = group_voices(scores.embedding, scores.weights / SAMPLE_RATE, embedding.threshold)
+        voices = trace_voices(scores.embedding, pieces, embedding.threshold)
+    stretches = _stretches(scores, voices)
     segments = []
-    for stretch in _stretches(scores, voices):
-        gender, age = judge.estimate(scores.weighted(stretch.windows, stretch.sizes))
-        voice = f"S{voices[stretch.windows[0]] + 1}"
+    for stretch in stretches:
+        gender, age = judge.estimate(_heard(scores, [stretch]))
         start, end = stretch.start / SAMPLE_RATE, stretch.end / SAMPLE_RATE
-        segments.append(Segment(start, end, gender, age, speaker=voice))
+        segments.append(Segment(start, end, gender, age, speaker=f"S{stretch.voice + 1}"))
     speakers = []
-    for voice_number in range(int(voices.max()) + 1):
-        windows = np.flatnonzero(voices == voice_number)
-        weights = scores.weights[windows]
-        gender, age = judge.estimate(scores.weighted(windows.tolist(), weights.tolist()))
-        seconds = float(weights.sum()) / SAMPLE_RATE
-        speakers.append(SpeakerSummary(f"S{voice_number + 1}", seconds, gender, age))
+    for voice in range(max(stretch.voice for stretch in stretches) + 1):
+        own = _heard(scores, [stretch for stretch in stretches if stretch.voice == voice])
+        gender, age = judge.estimate(own)
+        speakers.append(SpeakerSummary(f"S{voice + 1}", float(own.weights.sum()) / SAMPLE_RATE, gender, age))
     return Timeline(tuple(segments), tuple(speakers))
 
 
@@ -59,26 +58,29 @@ def build_timeline(scores: Scores, judge: Judge, embedding: EmbeddingCard | None
 class _Stretch:
     """Speech of one voice without a long pause: its samples, and how many of them in which window."""
 
+    voice: int
     start: int
     end: int
     windows: list[int]
-    sizes: list[float]
+    sizes: list[int]
 
 
-def _stretches(scores: Scores, voices: NDArray[np.int64]) -> list[_Stretch]:
+def _stretches(scores: Scores, voices: list[NDArray[np.int64]]) -> list[_Stretch]:
     """Walk all pieces of all windows in order; a new voice or a long pause begins a new stretch."""
     found: list[_Stretch] = []
     for window, pieces in enumerate(scores.pieces):
-        for piece in pieces:
+        for piece, voice in zip(pieces, voices[window].tolist(), strict=True):
             last = found[-1] if found else None
-            if (
-                last is None
-                or voices[last.windows[-1]] != voices[window]
-                or piece.start - last.end > _MAX_PAUSE * SAMPLE_RATE
-            ):
-                found.append(_Stretch(piece.start, piece.end, [window], [piece.size]))
+            if last is None or last.voice != voice or piece.start - last.end > _MAX_PAUSE * SAMPLE_RATE:
+                found.append(_Stretch(voice, piece.start, piece.end, [window], [piece.size]))
             else:
                 last.end = piece.end
                 last.windows.append(window)
                 last.sizes.append(piece.size)
     return found
+
+
+def _heard(scores: Scores, stretches: list[_Stretch]) -> Scores:
+    """Return the windows of stretches, each counted by what of it is theirs."""
+    windows = [window for stretch in stretches for window in stretch.windows]
+    return scores.weighted(windows, [float(size) for stretch in stretches for size in stretch.sizes])

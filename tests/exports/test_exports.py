@@ -64,7 +64,9 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 
 
 def test_the_registry() -> None:
-    assert list(EXPORTS) == ["table", "json", "jsonl", "csv"]
+    assert list(EXPORTS) == [
+        "table", "json", "jsonl", "csv", "rttm", "textgrid", "elan", "audacity", "webvtt", "srt",
+    ]  # fmt: skip
     for name, writer in EXPORTS.items():
         assert get_writer(name) is writer
         assert issubclass(writer, Writer)

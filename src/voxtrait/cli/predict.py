@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from voxtrait.bundle import DEFAULT_BUNDLE
-from voxtrait.cli.messages import say
+from voxtrait.cli.messages import complain, say
 from voxtrait.cli.output import check_output, open_output, writing_to
 from voxtrait.cli.progress import ProgressLine
 from voxtrait.cli.sources import find_all
-from voxtrait.errors import VoxtraitError
+from voxtrait.errors import UsageError, VoxtraitError
 from voxtrait.exports import EXPORTS, Writer, format_of, get_writer
 
 if TYPE_CHECKING:
+    from voxtrait.audio import AudioSource
     from voxtrait.results import Prediction
 
 __all__ = ["predict"]
@@ -69,6 +71,7 @@ def predict(
       voxtrait predict archive/ --format jsonl > archive.jsonl
       voxtrait predict "talks/**/*.wav" -o talks.csv
       voxtrait predict debate.mkv --segments --speakers
+      voxtrait predict debate.mkv -o debate.TextGrid
       cat call.ogg | voxtrait predict - --format json
     """
     target = None if output is None or str(output) == "-" else output
@@ -77,6 +80,8 @@ def predict(
         check_output(target)
     with ExitStack() as resources:
         sources = find_all(paths, resources)
+        if not writer_type.holds_several:
+            sources = _the_only(sources, writer_type.name)
 
         from voxtrait.predictor import Predictor
 
@@ -89,14 +94,33 @@ def predict(
         answers = predictor.predict_many(
             progress.count(sources),
             channel=channel,
-            segments=segments,
-            speakers=speakers,
+            segments=segments or writer_type.needs_timeline,
+            speakers=speakers or writer_type.needs_timeline,
             tick=progress.heard,
         )
         failed, total = _write_all(cast("Generator[Prediction]", answers), writer, target, progress)
-    if failed:
-        say(f"{failed} of {total} {'file' if total == 1 else 'files'} failed.")
+        if failed:
+            say(f"{failed} of {total} {'file' if total == 1 else 'files'} failed.")
+        if failed and not writer.holds_several:
+            # Leaves no file, which would be taken for one of a recording without speech.
+            raise typer.Exit(1)
     return 1 if failed else 0
+
+
+def _the_only(sources: Iterator[AudioSource], format_name: str) -> Iterator[AudioSource]:
+    """Return the only source.
+
+    Raises:
+        UsageError: ``usage`` if there are more.
+    """
+    first = list(islice(sources, 2))
+    if len(first) > 1:
+        raise UsageError(
+            "usage",
+            f"{format_name} holds one recording, and there are more: write them with --format jsonl "
+            "--segments and make files of that with 'voxtrait convert', or use 'voxtrait annotate'.",
+        )
+    return iter(first)
 
 
 def _write_all(
@@ -120,6 +144,9 @@ def _write_all(
                 total += 1
                 failed += answer.status == "error"
                 progress.file_done()
+                if answer.error is not None and writer.needs_timeline:
+                    with progress.out_of_the_way():
+                        complain(answer.error.message, answer.error.code)
                 with aside(), writing_to(target):
                     writer.write(answer)
                     writer.stream.flush()

@@ -11,16 +11,34 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from voxtrait.errors import UsageError
+from voxtrait.exports.audacity import AudacityWriter
 from voxtrait.exports.base import Writer
 from voxtrait.exports.csvfile import CSV_COLUMNS, CsvWriter
+from voxtrait.exports.elan import ElanWriter
 from voxtrait.exports.jsonfile import JsonLinesWriter, JsonWriter
+from voxtrait.exports.rttm import RttmWriter
+from voxtrait.exports.srt import SrtWriter
 from voxtrait.exports.table import TableWriter
+from voxtrait.exports.textgrid import TextGridWriter
+from voxtrait.exports.webvtt import WebVttWriter
 
 __all__ = ["CSV_COLUMNS", "EXPORTS", "Writer", "format_of", "get_writer"]
 
 #: The formats by name.
 EXPORTS: dict[str, type[Writer]] = {
-    writer.name: writer for writer in (TableWriter, JsonWriter, JsonLinesWriter, CsvWriter)
+    writer.name: writer
+    for writer in (
+        TableWriter,
+        JsonWriter,
+        JsonLinesWriter,
+        CsvWriter,
+        RttmWriter,
+        TextGridWriter,
+        ElanWriter,
+        AudacityWriter,
+        WebVttWriter,
+        SrtWriter,
+    )
 }
 
 

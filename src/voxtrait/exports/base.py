@@ -23,12 +23,18 @@ class Writer(ABC):
         appends: a file cut off after any ``write`` is whole, as far as it goes.
         for_people: nothing is written before ``finish``, and then in the encoding of the terminal;
             other formats are UTF-8.
+        suffix: of the files that get their names here, one a recording.
+        needs_timeline: it shows segments, and nothing but what they and the speakers say.
+        holds_several: one document may hold several recordings.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     appends: ClassVar[bool] = False
     for_people: ClassVar[bool] = False
+    suffix: ClassVar[str]
+    needs_timeline: ClassVar[bool] = False
+    holds_several: ClassVar[bool] = True
 
     def __init__(self, stream: TextIO, *, segments: bool = False, speakers: bool = False) -> None:
         self.stream = stream

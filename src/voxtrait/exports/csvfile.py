@@ -47,6 +47,7 @@ class CsvWriter(Writer):
 
     name = "csv"
     suffixes = (".csv",)
+    suffix = ".csv"
 
     def __init__(self, stream: TextIO, *, segments: bool = False, speakers: bool = False) -> None:
         super().__init__(stream, segments=segments, speakers=speakers)

@@ -20,6 +20,7 @@ class JsonLinesWriter(Writer):
 
     name = "jsonl"
     suffixes = (".jsonl", ".ndjson")
+    suffix = ".jsonl"
     appends = True
 
     def write(self, prediction: Prediction) -> None:
@@ -34,6 +35,7 @@ class JsonWriter(Writer):
 
     name = "json"
     suffixes = (".json",)
+    suffix = ".json"
     _empty = True
 
     def write(self, prediction: Prediction) -> None:

@@ -29,6 +29,7 @@ class TableWriter(Writer):
 
     name = "table"
     suffixes = (".txt",)
+    suffix = ".txt"
     for_people = True
 
     def __init__(self, stream: TextIO, *, segments: bool = False, speakers: bool = False) -> None:

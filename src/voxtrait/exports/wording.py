@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from voxtrait.results import AgeEstimate, GenderEstimate
 
-__all__ = ["age_words", "clock", "gender_words", "percent", "printable", "unicode_only"]
+__all__ = [
+    "age_words",
+    "clock",
+    "gender_words",
+    "name_bytes",
+    "percent",
+    "percent_encoded",
+    "printable",
+    "unicode_only",
+]
 
 
 def unicode_only(text: str) -> str:
@@ -17,6 +28,24 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def percent_encoded(text: str, special: Collection[str]) -> str:
+    """Write ``%``, ``special`` and unprintable characters as in addresses: their bytes in hexadecimal digits.
+
+    ``urllib.parse.unquote(..., errors="surrogateescape")`` returns the name of any file as it was.
+    """
+    return "".join(
+        c if c.isprintable() and c != "%" and c not in special else f"%{name_bytes(c).hex('%').upper()}"
+        for c in text
+    )
+
+
+def name_bytes(text: str) -> bytes:
+    """Return the bytes of a file name; that of half a surrogate pair which is no byte is its own UTF-8."""
+    return b"".join(
+        c.encode("utf-8", "surrogateescape" if "\udc80" <= c <= "\udcff" else "surrogatepass") for c in text
+    )
 
 
 def clock(seconds: float) -> str:
