@@ -116,6 +116,12 @@ def test_loud_floats_are_clipped_and_other_scales_refused() -> None:
         assert caught.value.code == "bad_samples"
 
 
+def test_infinities_that_cancel_out_in_the_mean_are_refused() -> None:
+    samples = np.tile(np.array([np.inf, -np.inf], np.float32), (RATE, 1))
+    with pytest.raises(AudioError, match="not finite"):
+        load_audio(samples, rate=RATE)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", None])
 def test_samples_that_are_no_numbers(value: float, subtype: str | None) -> None:

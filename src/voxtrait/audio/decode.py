@@ -13,6 +13,8 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Final
 
+import numpy as np
+
 from ..errors import AudioError
 from ..results import Problem
 from .headers import Header, read_header
@@ -26,7 +28,9 @@ _PLAIN: Final = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
 
 def decode(source: ByteReader, name: str, warnings: list[Problem]) -> Generator[Chunk, None, None]:
-    """Yield the recording in chunks of about a second; add to ``warnings`` what was odd.
+    """Yield the recording in chunks of about a second, each good until the next is drawn.
+
+    What was odd is added to ``warnings``.
 
     Raises:
         AudioError: ``not_audio``, ``no_audio_stream``, ``corrupt``, ``bad_header``, ``empty``,
@@ -87,8 +91,8 @@ def _read_plain(
                 return
             rate, channels = file.samplerate, file.channels
             check_format(rate, channels, name)
-            size = max(1, min(rate, 2**21 // channels))
-            while len(samples := file.read(size, dtype="float32", always_2d=True)):
+            room = np.empty((max(1, min(rate, 2**21 // channels)), channels), np.float32)
+            while len(samples := file.read(out=room)):
                 frames += len(samples)
                 yield Chunk(rate, samples)
     except soundfile.LibsndfileError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Generator, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import av
 import numpy as np
@@ -55,7 +55,7 @@ _TYPES: Final[dict[str, type[np.generic]]] = {
 def read_libav(
     source: ByteReader, header: Header, name: str, warnings: list[Problem]
 ) -> Generator[Chunk, None, None]:
-    """Yield the best audio stream in chunks of about a second.
+    """Yield the best audio stream in chunks of about a second, each good until the next is drawn.
 
     Raises:
         AudioError: ``not_audio``, ``corrupt``, ``no_audio_stream``, ``bad_header``, ``not_readable``.
@@ -115,6 +115,64 @@ def _best_stream(container: InputContainer, name: str) -> AudioStream:
     return stream
 
 
+class _Format(NamedTuple):
+    """How a frame holds its samples; ``planar`` ones have a plane for each channel."""
+
+    rate: int
+    channels: int
+    dtype: type[np.generic]
+    planar: bool
+
+
+class _Held:
+    """Frames of one format, one after the other.
+
+    They are copied at once, into memory that is used again: a decoder whose frames are set free writes the
+    next ones where the cache still holds the last.
+
+    Attributes:
+        format: of all frames.
+        sizes: samples of each frame.
+        length: of all.
+    """
+
+    def __init__(self, layout: _Format) -> None:
+        self.format = layout
+        self.sizes: list[int] = []
+        self.length = 0
+        self._width = np.dtype(layout.dtype).itemsize * (1 if layout.planar else layout.channels)
+        self._bytes = np.empty((layout.channels if layout.planar else 1, 0), np.uint8)
+        self._make_room(layout.rate * self._width)
+
+    def _make_room(self, size: int) -> None:
+        # Planes begin at multiples of 64 bytes, so that samples of any type can be seen in them.
+        bigger = np.empty((len(self._bytes), size + -size % 64), np.uint8)
+        bigger[:, : self._bytes.shape[1]] = self._bytes
+        self._bytes = bigger
+        self._planes = [row.data for row in bigger]
+
+    def append(self, frame: AudioFrame) -> None:
+        count = frame.samples
+        start = self.length * self._width
+        size = count * self._width
+        end = start + size
+        if end > self._bytes.shape[1]:
+            self._make_room(2 * end)
+        planes: Any = frame.planes
+        for index, held in enumerate(self._planes):
+            plane = planes[index]
+            # A plane may be longer than what it holds.
+            held[start:end] = plane if plane.buffer_size == size else memoryview(plane)[:size]
+        self.sizes.append(count)
+        self.length += count
+
+    def take(self) -> NDArray[Any]:
+        """Return all samples, of shape (samples, channels), good until the next frame is appended."""
+        samples = self._bytes[:, : self.length * self._width].view(self.format.dtype)
+        self.sizes, self.length = [], 0
+        return samples.T if self.format.planar else samples.reshape(-1, self.format.channels)
+
+
 class _Reading:
     """One pass over the frames of a stream, and what happened on the way.
 
@@ -133,26 +191,27 @@ class _Reading:
         self.format = container.format.name.partition(",")[0]
         self.start = (container.start_time or 0) / av.time_base
         self._verbatim = stream.codec_context.name.startswith("pcm_")
+        self._shows_gaps = self.format in _SILENT_GAPS | _LOST_GAPS
         self.seconds = self.other_seconds = 0.0
         self.failures = self.lost = 0
         self.broken = ""
 
     def frames(self) -> Iterator[AudioFrame]:
         """Yield the frames; a piece that cannot be decoded is counted and left out."""
+        decode = self.stream.codec_context.decode
         pending = 0
         for packet in self._packets():
             try:
-                frames = self.stream.codec_context.decode(packet)
+                frames = decode(packet)
             except av.FFmpegError:
                 self.failures += 1
                 pending += 1
                 continue
-            for frame in frames:
-                _keep_layout(frame)
+            if pending and frames:
                 if self.seconds and packet.size:
                     self.lost += pending
                 pending = 0
-                yield frame
+            yield from frames
 
     def _packets(self) -> Iterator[Packet[Any]]:
         streams = [self.stream, *self.container.streams.video] if self.format == "matroska" else [self.stream]
@@ -160,6 +219,9 @@ class _Reading:
             if other not in streams:
                 other.discard = Discard.all
         try:
+            if len(streams) == 1:
+                yield from self.container.demux(streams)
+                return
             for packet in self.container.demux(streams):
                 if packet.stream is self.stream:
                     yield packet
@@ -172,21 +234,21 @@ class _Reading:
 
     def gap_before(self, frame: AudioFrame) -> float:
         """Return the seconds of silence that belong before a frame."""
-        if frame.time is None or self.format not in _SILENT_GAPS | _LOST_GAPS:
+        if not self._shows_gaps or (time := frame.time) is None:
             return 0.0
-        gap = frame.time - self.start - self.seconds
+        gap = time - self.start - self.seconds
         if not _SHORTEST_GAP < gap < _LONGEST_GAP:
             return 0.0
         self.lost += self.format in _LOST_GAPS
         return gap
 
-    def to_sound(self, pieces: list[NDArray[Any]]) -> NDArray[np.float32]:
-        """Join pieces; the bursts that a lossy decoder makes of damaged data are silenced and counted."""
-        sound = to_float(np.concatenate(pieces))
+    def to_sound(self, held: _Held) -> NDArray[np.float32]:
+        """Take what is held; the bursts that a lossy decoder makes of damage are silenced and counted."""
+        sizes = held.sizes
+        sound = to_float(held.take())
         if self._verbatim or not sound.size or _peak(sound) < _LOUDEST:
             return sound
-        ends = np.cumsum([len(piece) for piece in pieces])[:-1]
-        for part in np.split(sound, ends):
+        for part in np.split(sound, np.cumsum(sizes)[:-1]):
             if not _peak(part) < _LOUDEST:
                 part[:] = 0
                 self.lost += 1
@@ -194,16 +256,7 @@ class _Reading:
 
 
 def _peak(sound: NDArray[np.float32]) -> float:
-    return float(np.abs(sound).max(initial=0.0))
-
-
-def _keep_layout(frame: AudioFrame) -> None:
-    # Up to PyAV 19.0 a frame and its ``layout`` both free the channel map of an unusual layout
-    # (right before left, say), and the process dies. Never freeing the latter costs 50 bytes.
-    # For the same reason ``channels`` and ``layout`` of the codec must not be touched.
-    name = frame.layout.name
-    if " (" in name or "ambisonic" in name:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(frame.layout))
+    return max(float(sound.max(initial=0.0)), -float(sound.min(initial=0.0)))
 
 
 def _declared_seconds(reading: _Reading, source: ByteReader) -> float:
@@ -226,28 +279,28 @@ def _declared_seconds(reading: _Reading, source: ByteReader) -> float:
 
 def _gather(reading: _Reading, name: str) -> Iterator[Chunk]:
     """Join frames, of some 20 ms each, to chunks of a second: NumPy is slow on small arrays."""
-    held: list[NDArray[Any]] = []
-    length = rate = 0
+    held: _Held | None = None
+    seen: tuple[int, str, str] | None = None
+    odd = False
     for frame in reading.frames():
-        check_format(frame.sample_rate, frame.layout.nb_channels, name)
-        samples = _samples_of(frame, name)
+        kind = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if odd or kind != seen:
+            odd = _keep_layout(frame)
+        if held is None or kind != seen:
+            layout = _format_of(frame, name)
+            if held is not None and held.length:
+                yield Chunk(held.format.rate, reading.to_sound(held))
+            held, seen = _Held(layout), kind
         gap = reading.gap_before(frame)
-        changed = held and (
-            rate != frame.sample_rate
-            or held[0].shape[1] != samples.shape[1]
-            or held[0].dtype != samples.dtype
-        )
-        if held and (length >= rate or gap or changed):
-            yield Chunk(rate, reading.to_sound(held))
-            held, length = [], 0
-        rate = frame.sample_rate
-        for part in _silence(gap, rate, samples.shape[1]):
-            yield Chunk(rate, part)
-        held.append(samples)
-        length += len(samples)
-        reading.seconds += gap + len(samples) / rate
-    if held:
-        yield Chunk(rate, reading.to_sound(held))
+        if held.length and (gap or held.length >= layout.rate):
+            yield Chunk(layout.rate, reading.to_sound(held))
+        if gap:
+            for part in _silence(gap, layout.rate, layout.channels):
+                yield Chunk(layout.rate, part)
+        held.append(frame)
+        reading.seconds += gap + frame.samples / layout.rate
+    if held is not None and held.length:
+        yield Chunk(layout.rate, reading.to_sound(held))
 
 
 def _silence(seconds: float, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
@@ -257,15 +310,22 @@ def _silence(seconds: float, rate: int, channels: int) -> Iterator[NDArray[np.fl
         left -= rate
 
 
-def _samples_of(frame: AudioFrame, name: str) -> NDArray[Any]:
-    """Return the samples as the decoder left them, of shape (samples, channels)."""
-    kind = frame.format.name
-    planar = kind.endswith("p")
+def _format_of(frame: AudioFrame, name: str) -> _Format:
+    rate, channels, kind = frame.sample_rate, frame.layout.nb_channels, frame.format.name
+    check_format(rate, channels, name)
     dtype = _TYPES.get(kind.removesuffix("p"))
     if dtype is None:
         raise AudioError("not_readable", f"{name} has samples of the type {kind}, which cannot be read.")
-    channels = frame.layout.nb_channels
-    planes: Any = frame.planes
-    if planar and channels > 1:
-        return np.stack([np.frombuffer(plane, dtype, frame.samples) for plane in planes[:channels]], axis=1)
-    return np.frombuffer(planes[0], dtype, frame.samples * channels).reshape(-1, channels)
+    return _Format(rate, channels, dtype, kind.endswith("p"))
+
+
+def _keep_layout(frame: AudioFrame) -> bool:
+    """Keep the layout of a frame if it is an unusual one, and tell so."""
+    # Up to PyAV 19.0 a frame and its ``layout`` both free the channel map of an unusual layout
+    # (right before left, say), and the process dies. Never freeing the latter costs 50 bytes.
+    # For the same reason ``channels`` and ``layout`` of the codec must not be touched.
+    name = frame.layout.name
+    odd = " (" in name or "ambisonic" in name
+    if odd:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(frame.layout))
+    return odd

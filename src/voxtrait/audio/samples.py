@@ -19,7 +19,7 @@ MAX_CHANNELS: Final = 64
 
 
 class Chunk(NamedTuple):
-    """Some samples, float32 of shape (samples, channels), at ``rate`` Hz."""
+    """Some samples, float32 of shape (samples, channels), at ``rate`` Hz; good until the next are read."""
 
     rate: int
     samples: NDArray[np.float32]

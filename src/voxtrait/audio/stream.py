@@ -154,14 +154,14 @@ def _resample(
         _check_peak(mono, name)
         if chunk.rate != rate:
             if resampler is not None:
-                yield _clip(resampler.resample_chunk(nothing, last=True))
+                yield _clipped(resampler.resample_chunk(nothing, last=True))
             rate = chunk.rate
             resampler = None
             if rate != SAMPLE_RATE:
                 resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        yield _clip(mono if resampler is None else resampler.resample_chunk(mono))
+        yield np.clip(mono, -1.0, 1.0) if resampler is None else _clipped(resampler.resample_chunk(mono))
     if resampler is not None:
-        yield _clip(resampler.resample_chunk(nothing, last=True))
+        yield _clipped(resampler.resample_chunk(nothing, last=True))
 
 
 def _mix(samples: NDArray[np.float32], channel: int | None, name: str) -> NDArray[np.float32]:
@@ -173,7 +173,13 @@ def _mix(samples: NDArray[np.float32], channel: int | None, name: str) -> NDArra
         return np.ascontiguousarray(samples[:, channel - 1])
     if channels == 1:
         return np.ascontiguousarray(samples[:, 0])
-    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    # Column by column: NumPy takes the mean of short rows forty times as slowly.
+    # What is not finite is refused later, without NumPy's warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono = samples[:, 0] + samples[:, 1]
+        for column in range(2, channels):
+            mono += samples[:, column]
+    mono /= channels
     return mono
 
 
@@ -189,8 +195,8 @@ def _check_peak(mono: NDArray[np.float32], name: str) -> None:
         )
 
 
-def _clip(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip(samples, -1.0, 1.0)
+def _clipped(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def _cut(

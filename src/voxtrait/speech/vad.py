@@ -15,8 +15,8 @@ __all__ = ["FRAME", "SpeechDetector", "SpeechStream"]
 #: Samples of a frame: 32 ms.
 FRAME: Final = 512
 _CONTEXT: Final = 64
-#: Frames a call (16 s): enough to hide the cost of a call, little enough to stay in the cache.
-_MAX_FRAMES: Final = 512
+#: Frames a call (10 s): enough to hide the cost of a call, little enough to stay in the cache.
+_MAX_FRAMES: Final = 320
 #: Recordings whose loudest sample so far is below this are raised to it, at most so many times: the
 #: detector is deaf to quiet speech.
 _QUIET: Final = 0.05
@@ -95,22 +95,21 @@ class SpeechStream:
         spans = []
         for first in range(0, samples.size, FRAME * _MAX_FRAMES):
             frames = self._raised(samples[first : first + FRAME * _MAX_FRAMES].reshape(-1, FRAME))
-            contexts = np.concatenate([self._context[None], frames[:-1, -_CONTEXT:]])
+            rows = np.empty((len(frames), _CONTEXT + FRAME), np.float32)
+            rows[:, _CONTEXT:] = frames
+            rows[0, :_CONTEXT] = self._context
+            rows[1:, :_CONTEXT] = frames[:-1, -_CONTEXT:]
             self._context = frames[-1, -_CONTEXT:].copy()
             probabilities, self._hidden, self._cell = self._session.run(
-                ["speech_probs", "hn", "cn"],
-                {
-                    "input": np.concatenate([contexts, frames], axis=1),
-                    "h": self._hidden,
-                    "c": self._cell,
-                },
+                ["speech_probs", "hn", "cn"], {"input": rows, "h": self._hidden, "c": self._cell}
             )
             spans += self._spans(self._finder.feed(probabilities.reshape(-1)))
         return spans
 
     def _raised(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raise quiet frames, shape (n, FRAME), by what is known of the level up to each of them."""
-        peaks = np.maximum.accumulate(np.maximum(np.abs(frames).max(axis=1), self._peak))
+        loudest = np.maximum(frames.max(axis=1), -frames.min(axis=1))
+        peaks = np.maximum.accumulate(np.maximum(loudest, self._peak))
         self._peak = float(peaks[-1])
         if peaks[0] >= _QUIET:
             return frames
