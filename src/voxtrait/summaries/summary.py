@@ -256,5 +256,6 @@ def _notes(summary: Summary) -> Sequence[str]:
     if summary.has_days and undated:
         notes.append(f"{undated} of {len(summary.files)} files have no day and are left out by day.")
     if summary.statuses["error"]:
-        notes.append(f"{summary.statuses['error']} files could not be heard.")
+        count = summary.statuses["error"]
+        notes.append(f"{count} {'file' if count == 1 else 'files'} could not be heard.")
     return notes
