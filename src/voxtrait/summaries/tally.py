@@ -24,8 +24,8 @@ AGE_COLUMNS: Final = tuple(f"{side}_{name}" for side in ("women", "others") for 
 
 #: What seconds are counted by, and what the reader is told of it.
 UNITS: Final = {
-    "segments": "Speaking time is summed by segment: each counts, with the short pauses in it, to the answer for "
-    "that stretch of speech.",
+    "segments": "Speaking time is summed by segment: each counts, with the short pauses in it, to the answer "
+    "for that stretch of speech.",
     "speakers": "Speaking time is summed by voice: each voice of a file counts to the answer for it.",
     "files": "Each file's speech counts as a whole to the one answer for that file, even if several people "
     "speak in it: shares by speaking time need 'voxtrait annotate --segments'.",
