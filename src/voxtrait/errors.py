@@ -11,7 +11,8 @@
     └── MissingExtraError  a feature whose optional packages are not installed
 
 Each error carries a ``code`` (lower case, stable, for programs) and a message (one sentence, for
-people: what was wrong, where, and what to do).
+people: what was wrong, where, and what to do). In the rows of ``voxtrait annotate`` there are also the
+codes ``decoder_died``, ``timed_out`` and ``internal``, which nothing raises.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class RecipeError(VoxtraitError):
 class UsageError(VoxtraitError):
     """An option or argument that makes no sense, or an output that cannot be written.
 
-    Codes: ``usage``, ``nothing_to_do``, ``output``, ``no_space``.
+    Codes: ``usage``, ``nothing_to_do``, ``output``, ``results``, ``no_space``, ``dataset``, ``days``,
+    ``table``, ``output_busy``, ``output_differs``, ``workers``, ``cluster``.
     """
 
 

@@ -218,6 +218,8 @@ class Predictor:
                 job.name, "no_speech", job.duration, speech, None, None, title, empty, voices, job.warnings
             )
         scores = Scores.of(job.scores)
+        # A day has 25,000 windows: once is enough of them.
+        job.scores.clear()
         gender, age = self._judge.estimate(scores)
         timeline = None
         if segments or speakers:

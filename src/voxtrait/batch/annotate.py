@@ -15,11 +15,13 @@ from voxtrait.batch.items import Item
 from voxtrait.batch.ledger import Ledger
 from voxtrait.batch.local import Answered, LocalEngine
 from voxtrait.batch.lock import locked
-from voxtrait.batch.rows import prediction_of, row_of
-from voxtrait.batch.sink import Sink
+from voxtrait.batch.rows import Row, prediction_of, row_of
+from voxtrait.batch.sink import Sink, unwritable
 from voxtrait.batch.worker import Plan
 from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from voxtrait.errors import UsageError, require
+from voxtrait.exports import get_writer
+from voxtrait.exports.documents import DocumentFolder
 from voxtrait.predictor import usable_cores
 
 __all__ = ["ENGINES", "TIME_LIMIT", "Engine", "Progress", "annotate"]
@@ -28,6 +30,8 @@ __all__ = ["ENGINES", "TIME_LIMIT", "Engine", "Progress", "annotate"]
 ENGINES: Final = ("local", "ray")
 #: Seconds that may pass without headway in a file.
 TIME_LIMIT: Final = 120.0
+#: Folder of the exports: as a name that begins so it is no part of the data set.
+_EXPORTS: Final = "_exports"
 
 
 class Engine(Protocol):
@@ -103,7 +107,8 @@ def annotate(
         output: folder of the data set; it is made if it is not there.
         model, segments, speakers, channel: as in `Predictor`; the same in every run on one output.
         parts: the kind of its files, a name of `PARTS`.
-        formats: exports to write beside it, a file a recording, in ``output/_exports/FORMAT``.
+        formats: exports to write beside it, a file a recording, in ``output/_exports/FORMAT``, below the
+            whole path; those that show a timeline turn ``segments`` on.
         engine: one of `ENGINES`.
         workers: processes; None is one a core of this machine, or of the cluster.
         time_limit: seconds without headway after which a file is given up.
@@ -115,19 +120,23 @@ def annotate(
         AudioError, CorpusError: for an input that names nothing.
         BundleError: if the model cannot be used.
         MissingExtraError: if a package is not installed.
-        UsageError: ``output_busy`` while another run writes there, ``output_differs`` if what is there
-            was made otherwise, ``dataset`` if it is no data set, ``no_space``, ``output``, ``workers``.
+        UsageError: ``usage`` for a name that there is not, ``output_busy`` while another run writes there,
+            ``output_differs`` if what is there was made otherwise, ``dataset`` if it is no data set,
+            ``no_space``, ``output``, ``workers``, ``cluster``.
     """
     require("pyarrow", "annotate")
+    _check(engine, workers)
     bundle = model if isinstance(model, ModelBundle) else load_bundle(model)
-    settings = Settings(bundle.title, bundle.sha256, segments, speakers, channel, parts)
     folder = Path(output)
+    names = tuple(sorted(set(formats)))
+    exports = [DocumentFolder(folder / _EXPORTS / name, name) for name in names]
+    segments = segments or any(get_writer(name).needs_timeline for name in names)
+    settings = Settings(bundle.title, bundle.sha256, segments, speakers, channel, parts, names)
     with ExitStack() as stack:
         stack.enter_context(_writing(folder))
         dataset = _dataset(folder, settings)
         ledger = Ledger(dataset, retry_errors=retry_errors)
         finder = Finder(inputs, ledger.take, lines)
-        exports: list[Any] = []
         sink = Sink(dataset, ledger)
         progress = Progress()
         plan = Plan(bundle, segments, speakers, channel)
@@ -140,17 +149,29 @@ def annotate(
                 sink.tick()
             else:
                 item, answer = answered
-                row = row_of(answer, bundle.sha256, item.size, item.modified)
-                for export in exports:
-                    export.write(prediction_of(row))
-                # Last: what has a row is done.
-                sink.add(row)
+                _keep(row_of(answer, bundle.sha256, item.size, item.modified), exports, sink)
                 progress.count(answer)
             progress.look(finder, running)
             if watch is not None:
                 watch(progress)
         progress.look(finder, running)
     return progress
+
+
+def _check(engine: str, workers: int | None) -> None:
+    if engine not in ENGINES:
+        raise UsageError("usage", f"There is no engine {engine!a}: give one of {', '.join(ENGINES)}.")
+    if workers is not None and workers < 1:
+        raise UsageError("usage", f"workers must be at least 1, not {workers}.")
+
+
+def _keep(row: Row, exports: Iterable[DocumentFolder], sink: Sink) -> None:
+    for export in exports:
+        if export.write(prediction_of(row)) is None:
+            # Of what cannot be heard any more.
+            export.path_of(row["file"]).unlink(missing_ok=True)
+    # Last: what has a row is done.
+    sink.add(row)
 
 
 @contextmanager
@@ -162,14 +183,18 @@ def _writing(folder: Path) -> Iterator[None]:
             yield
     except OSError as error:
         # What recordings raise is caught where they are read.
-        raise UsageError("output", f"Cannot write into {folder}: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from error
 
 
 def _dataset(folder: Path, settings: Settings) -> Dataset:
     """Open the data set of a folder, or begin it."""
     if (folder / INFO_NAME).exists():
         dataset = Dataset(folder)
-        if difference := settings.difference(dataset.settings):
+        difference = settings.difference(dataset.settings)
+        if difference and not dataset.parts():
+            # A run that ended before its first row binds nobody.
+            return Dataset.create(folder, settings)
+        if difference:
             raise UsageError(
                 "output_differs",
                 f"{folder} was written otherwise: this run has {difference}. Name another folder.",
@@ -187,6 +212,4 @@ def _engine(name: str, plan: Plan, workers: int | None, time_limit: float) -> En
         from voxtrait.batch.cluster import RayEngine
 
         return RayEngine(plan, workers, time_limit)
-    if name != "local":
-        raise UsageError("usage", f"There is no engine {name!a}: give one of {', '.join(ENGINES)}.")
     return LocalEngine(plan, workers or usable_cores(), time_limit)

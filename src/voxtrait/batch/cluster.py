@@ -11,21 +11,29 @@ import json
 import logging
 import os
 import pickle
+import signal
+import socket
+import sys
+import threading
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from voxtrait.batch.items import Item
 from voxtrait.batch.local import Answered, LocalEngine
 from voxtrait.batch.worker import Plan
-from voxtrait.errors import UsageError, require
+from voxtrait.errors import UsageError, VoxtraitError, require
 
 __all__ = ["RayEngine"]
 
 #: Items that one pipeline of Ray Data is made for, and bytes of their content: it knows them all at once.
 _WAVE: Final = 20_000
 _WAVE_BYTES: Final = 256 << 20
-#: Items that an actor is given at once.
+#: Seconds in which a cluster must answer at all.
+_PATIENCE: Final = 10.0
+#: Items that an actor is given at once, and whose answers it returns at once.
 _BATCH: Final = 16
+_BLOCK: Final = 64
 
 
 class RayEngine:
@@ -46,22 +54,31 @@ class RayEngine:
     def __init__(self, plan: Plan, workers: int | None, time_limit: float) -> None:
         # Its processes in C++ speak on stderr of what they then put right themselves.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        self._ray = require("ray", "ray")
-        require("ray.data", "ray")
+        with _silence():
+            self._ray = require("ray", "ray")
+            require("ray.data", "ray")
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._own = not self._ray.is_initialized()
         if self._own:
-            try:
-                self._ray.init(log_to_driver=False, logging_level="ERROR")
-            # What Ray raises has no common base but Exception.
-            except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                raise UsageError("cluster", f"The Ray cluster cannot be reached: {reason}.") from error
+            self._begin()
         self._plan = plan
         self._workers = workers
         self._limit = time_limit
         self._heard = 0.0
+
+    def _begin(self) -> None:
+        terminate = signal.getsignal(signal.SIGTERM)
+        try:
+            _knock(os.environ.get("RAY_ADDRESS", ""))
+            with _silence():
+                self._ray.init(log_to_driver=False, logging_level="ERROR")
+        # What Ray raises has no common base but Exception.
+        except Exception as error:
+            raise _unusable("cannot be reached", error) from error
+        if threading.current_thread() is threading.main_thread():
+            # Ray takes the signal for itself.
+            signal.signal(signal.SIGTERM, terminate)
 
     @property
     def heard(self) -> float:
@@ -69,15 +86,19 @@ class RayEngine:
         return self._heard
 
     def run(self, items: Iterable[Item]) -> Generator[Answered | None]:
-        """Yield an answer for each item."""
-        for wave in _waves(items):
-            for row in self._answers(wave):
-                item = wave[row["place"]]
-                answer = json.loads(row["answer"])
-                self._heard += answer["duration"] or 0.0
-                yield item, answer
+        """Yield an answer for each item.
 
-    def _answers(self, wave: list[Item]) -> Iterator[dict[str, Any]]:
+        Raises:
+            UsageError: ``cluster`` if it cannot go on, ``workers`` if processes die before they begin.
+        """
+        for wave in _waves(items):
+            for place, text in self._answers(wave):
+                answer = json.loads(text)
+                self._heard += answer["duration"] or 0.0
+                yield wave[place], answer
+
+    def _answers(self, wave: list[Item]) -> Iterator[tuple[int, str]]:
+        """Yield the place in the wave and the answer as JSON, of each item."""
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
         context = DataContext.get_current()
@@ -86,8 +107,9 @@ class RayEngine:
         context.enable_operator_progress_bars = False
         most = self._workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         rows = [{"place": place, "item": pickle.dumps(item)} for place, item in enumerate(wave)]
-        blocks = max(1, len(rows) // _BATCH)
-        answered = from_items(rows, override_num_blocks=min(blocks, 4 * most)).map_batches(
+        # Enough for all actors; none so large that its answers, which come together, are long in coming.
+        blocks = max(1, len(rows) // _BLOCK, min(len(rows) // _BATCH, 4 * most))
+        answered = from_items(rows, override_num_blocks=blocks).map_batches(
             _Hearer,
             batch_size=_BATCH,
             # A machine may be lost: those that are left go on.
@@ -95,7 +117,14 @@ class RayEngine:
             num_cpus=1,
             fn_constructor_args=(self._plan, self._limit),
         )
-        yield from answered.iter_rows()
+        try:
+            # Without those that are fetched ahead: they would wait for the next ones.
+            for batch in answered.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+                columns: Any = batch
+                yield from zip(columns["place"].tolist(), columns["answer"].tolist(), strict=True)
+        except Exception as error:
+            cause = getattr(error, "cause", None)
+            raise cause if isinstance(cause, VoxtraitError) else _unusable("failed", error) from error
 
     def close(self) -> None:
         """Leave the cluster; one that was begun for this engine ends."""
@@ -117,6 +146,34 @@ class _Hearer:
             "place": [places[item.name] for item, _ in answered],
             "answer": [json.dumps(answer) for _, answer in answered],
         }
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Lead to nowhere what is written on stderr below Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _knock(address: str) -> None:
+    """Find out whether somebody listens at HOST:PORT: Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+
+
+def _unusable(what: str, error: Exception) -> UsageError:
+    place = os.environ.get("RAY_ADDRESS", "of this machine")
+    reason = " ".join(str(error).split())[:200]
+    return UsageError("cluster", f"The Ray cluster {place} {what}: {reason}.")
 
 
 def _waves(items: Iterable[Item]) -> Iterator[list[Item]]:

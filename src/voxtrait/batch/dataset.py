@@ -40,6 +40,10 @@ class Settings:
         segments, speakers: whether rows have them.
         channel: the one that was heard, from 1; None is all, mixed.
         parts: the format of the parts, a name of `PARTS`.
+        formats: exports that lie beside it, in order.
+
+    Raises:
+        UsageError: ``usage`` if there are no such parts.
     """
 
     model: str
@@ -48,6 +52,11 @@ class Settings:
     speakers: bool = False
     channel: int | None = None
     parts: str = "parquet"
+    formats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.parts not in PARTS:
+            raise UsageError("usage", f"There are no {self.parts!a} parts: give one of {', '.join(PARTS)}.")
 
     def difference(self, other: Settings) -> str | None:
         """Say in a few words how ``other`` differs, or return None."""
@@ -55,7 +64,7 @@ class Settings:
         names = [name for name in own if own[name] != theirs[name]]
         if not names:
             return None
-        return ", ".join(f"{name} {own[name]} instead of {theirs[name]}" for name in names)
+        return ", ".join(f"{name} {_words(own[name])} instead of {_words(theirs[name])}" for name in names)
 
 
 class Dataset:
@@ -76,9 +85,9 @@ class Dataset:
         if info.pop("schema", None) != _SCHEMA:
             raise UsageError("dataset", f"{self.folder} was written by another version of voxtrait.")
         try:
-            self.settings = Settings(**info)
+            self.settings = Settings(**info | {"formats": tuple(info["formats"])})
             self.format: PartFormat = PARTS[self.settings.parts]
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, UsageError) as error:
             raise UsageError("dataset", f"{self.folder / INFO_NAME} is damaged ({error}).") from error
 
     @classmethod
@@ -136,3 +145,9 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise UsageError("dataset", f"{path} cannot be read ({error}).") from error
         return info if isinstance(info, dict) else {}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(value) or "none"
+    return "none" if value is None else str(value)

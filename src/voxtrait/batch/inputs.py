@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from voxtrait.audio import AUDIO_EXTENSIONS, find_sources
 from voxtrait.audio.archives import MEMBER_MARK, archive_stem, split_member, walk_archive
 from voxtrait.batch.items import Item
 from voxtrait.batch.remote import RemoteFile, find_remote, is_address, open_remote
-from voxtrait.errors import AudioError, CorpusError, UsageError, VoxtraitError
+from voxtrait.errors import AudioError, CorpusError, UsageError, VoxtraitError, require
 from voxtrait.exports.wording import unicode_only
 from voxtrait.results import Problem
 
@@ -26,7 +27,7 @@ __all__ = ["LIST", "Finder"]
 #: The input that is a list of inputs, one a line.
 LIST: Final = "-"
 
-_Take = Callable[[str, int | None, datetime | None], bool]
+_Take = Callable[[str, int | None, datetime | None], bool | None]
 
 
 class Finder:
@@ -35,7 +36,7 @@ class Finder:
     Args:
         inputs: files, folders, globs, addresses, tar archives (or globs of them), manifests
             (``.parquet``), `LIST`.
-        take: asked for each name, size and time of change whether to hear it.
+        take: asked for each name, size and time of change whether to hear it; None: it was asked before.
         lines: of the list.
 
     Attributes:
@@ -68,7 +69,10 @@ class Finder:
         if not name:
             raise UsageError("usage", "An INPUT is empty: name a recording or a folder (. for this one).")
         found = self._places(name)
-        return chain.from_iterable(map(self._items_at, chain([next(found)], found)))
+        first = next(found, None)
+        if first is None:
+            raise AudioError("not_found", f"There is no audio or video file at {name!r}.")
+        return chain.from_iterable(map(self._items_at, chain([first], found)))
 
     def _listed(self) -> Iterator[Item]:
         """Yield what a list names; a wrong line is a row with an error, not the end of the run."""
@@ -78,8 +82,9 @@ class Finder:
                 continue
             try:
                 yield from self._begun(name)
-            except (AudioError, CorpusError) as error:
-                yield from self._problem(name, error)
+            except (AudioError, CorpusError, UsageError) as error:
+                named = name if is_address(name) else os.path.abspath(name)  # noqa: PTH100 - many lines
+                yield from self._problem(named, error)
 
     def _places(self, name: str) -> Iterator[str | RemoteFile]:
         """Yield the files that an input names."""
@@ -116,6 +121,8 @@ class Finder:
 
     def _takes(self, name: str, size: int | None, modified: datetime | None) -> bool:
         taken = self._take(name, size, modified)
+        if taken is None:
+            return False
         self.seen += 1
         self.passed += not taken
         return taken
@@ -128,24 +135,47 @@ class Finder:
         opened: Callable[[], BinaryIO] | None = None,
         only: Collection[str] | None = None,
     ) -> Iterator[Item]:
-        """Yield the recordings in a tar archive, in one pass; what cannot be read of it is a row."""
+        """Yield the recordings in a tar archive, in one pass; what cannot be read of it is a row.
+
+        Args:
+            archive, size, modified: the file that it is.
+            opened: opens it, where it is no file of this machine.
+            only: the members to yield, each of which has an answer in the end; None: all recordings.
+        """
+        taken: str | None = None
 
         def wanted(member: str) -> bool:
+            nonlocal taken
             known = member in only if only is not None else Path(member).suffix.lower() in AUDIO_EXTENSIONS
-            if not known:
+            if not known or not self._takes(name_of(member), size, modified):
                 return False
-            return self._takes(unicode_only(f"{archive}{MEMBER_MARK}{member}"), size, modified)
+            taken = member
+            return True
 
+        def name_of(member: str) -> str:
+            return unicode_only(f"{archive}{MEMBER_MARK}{member}")
+
+        problem: VoxtraitError | None = None
         try:
             for member, content in walk_archive(archive, wanted, opened):
                 if content is not None:
-                    name = unicode_only(f"{archive}{MEMBER_MARK}{member}")
-                    yield Item(name, "", size, modified, content)
+                    taken = None
+                    yield Item(name_of(member), "", size, modified, content)
         except (AudioError, CorpusError) as error:
-            yield from self._problem(archive, error, size, modified)
+            problem = error
+        if problem is not None and taken is not None:
+            # That in which the archive breaks off; it is not asked for again.
+            yield _unheard(name_of(taken), problem, size, modified)
+        if problem is not None and only is None:
+            yield from self._problem(archive, problem, size, modified)
+        # What was found has been asked for by now.
+        for member in only or ():
+            missing = AudioError("not_found", f"There is no {member!r} in {archive}.")
+            yield from self._problem(name_of(member), problem or missing, size, modified)
 
     def _manifest(self, path: str) -> Iterator[Item]:
         """Yield the recordings of a manifest: files first, then those in archives, archive by archive."""
+        require("polars", "report")
         from voxtrait.corpora.manifest import read_manifest
 
         archives: dict[str, list[str]] = {}
@@ -156,25 +186,27 @@ class Finder:
             else:
                 archives.setdefault(packed[0], []).append(packed[1])
         for archive, members in archives.items():
-            yield from self._members(archive, *_status(archive), only=frozenset(members))
-            # What was found is taken by now, or was there before.
-            for member in members:
-                error = AudioError("not_found", f"There is no {member!r} in {archive}.")
-                yield from self._problem(f"{archive}{MEMBER_MARK}{member}", error, *_status(archive))
+            yield from self._members(archive, *_status(archive), only=dict.fromkeys(members))
 
     def _problem(
         self, name: str, error: VoxtraitError, size: int | None = None, modified: datetime | None = None
     ) -> Iterator[Item]:
         name = unicode_only(name)
-        if self._take(name, size, modified):
-            self.seen += 1
-            yield Item(name, "", size, modified, problem=Problem(error.code, error.message))
+        if self._takes(name, size, modified):
+            yield _unheard(name, error, size, modified)
+
+
+def _unheard(name: str, error: VoxtraitError, size: int | None, modified: datetime | None) -> Item:
+    return Item(name, "", size, modified, problem=Problem(error.code, error.message))
 
 
 def _status(path: str) -> tuple[int | None, datetime | None]:
     try:
         status = os.stat(path)  # noqa: PTH116 - once per file of an archive
     except (OSError, ValueError):
+        return None, None
+    # What a pipe or a device holds its status does not say.
+    if not stat.S_ISREG(status.st_mode):
         return None, None
     # To the microsecond, as the data set keeps it.
     return status.st_size, datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)

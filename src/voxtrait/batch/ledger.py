@@ -14,7 +14,7 @@ __all__ = ["Ledger"]
 
 _COLUMNS: Final = ("file", "status", "size", "modified")
 _STAMP: Final = (1 << 64) - 1
-#: Set where this run has taken the recording up.
+#: Set where this run has come across the recording.
 _TAKEN: Final = 1 << 64
 _PART_AT: Final = 65
 #: The part of a recording that has no row yet.
@@ -46,14 +46,14 @@ class Ledger:
                 stamp = 0 if failed and retry_errors else _stamp(row["size"], row["modified"])
                 self._rows[key_of(row["file"])] = place | stamp
 
-    def take(self, name: str, size: int | None, modified: datetime | None) -> bool:
-        """Tell whether a recording is to be heard: new or changed, and not taken up before in this run."""
+    def take(self, name: str, size: int | None, modified: datetime | None) -> bool | None:
+        """Tell whether a recording is new or changed and so to be heard; None if it was asked for before."""
         key = key_of(name)
         row = self._rows.get(key, _NOWHERE << _PART_AT)
-        if row & _TAKEN or row & _STAMP == _stamp(size, modified):
-            return False
+        if row & _TAKEN:
+            return None
         self._rows[key] = row | _TAKEN
-        return True
+        return row & _STAMP != _stamp(size, modified)
 
     def part_of(self, name: str) -> int | None:
         """Return the number of the part in which a name has a row, or None."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -27,6 +30,11 @@ _CHUNK_BYTES: Final = 8 << 20
 _IN_HAND: Final = 2
 #: Seconds between two looks at whether somebody hangs.
 _LOOK: Final = 0.5
+#: Of the time between two looks no more counts: the whole run may have been stopped and continued.
+_AWAKE: Final = 2.0
+#: Seconds to wait for a process that was killed: in the middle of a read from a store that does not
+#: answer, it stays.
+_DYING: Final = 10.0
 #: Deaths in a row, before anything was heard, after which it is not the recordings' fault.
 _STILLBORN: Final = 3
 
@@ -49,6 +57,8 @@ class _Worker:
     board: Board
     chunks: deque[list[_Task]] = field(default_factory=deque)
     ready: bool = False
+    #: What it was last seen at, and when first so.
+    seen: list[tuple[tuple[int | None, float], float]] = field(default_factory=list)
 
     def send(self, chunk: list[_Task]) -> None:
         self.chunks.append(chunk)
@@ -61,11 +71,22 @@ class _Worker:
             task.suspect or not _is_small(task.item) for chunk in self.chunks for task in chunk
         )
 
+    def stuck(self, clock: float, limit: float) -> int | None:
+        """Return the number of an item with which nothing has gone on for ``limit`` seconds."""
+        before = self.seen or [((None, 0.0), clock)] * 2
+        self.seen = [
+            (work, since if work == last else clock)
+            for work, (last, since) in zip(self.board.works, before, strict=True)
+        ]
+        numbers = (work[0] for work, since in self.seen if clock - since > limit)
+        return next((number for number in numbers if number is not None), None)
+
     def end(self) -> None:
         self.connection.close()
         self.process.kill()
-        self.process.join()
-        self.process.close()
+        self.process.join(_DYING)
+        if self.process.exitcode is not None:
+            self.process.close()
 
 
 class LocalEngine:
@@ -81,8 +102,6 @@ class LocalEngine:
     """
 
     def __init__(self, plan: Plan, workers: int, time_limit: float) -> None:
-        if workers < 1:
-            raise UsageError("usage", f"workers must be at least 1, not {workers}.")
         self._plan = plan
         self._count = workers
         self._limit = time_limit
@@ -92,6 +111,8 @@ class LocalEngine:
         self._drawn = 0
         self._stillborn = 0
         self._heard = 0.0
+        self._clock = 0.0
+        self._looked = time.monotonic()
 
     @property
     def heard(self) -> float:
@@ -120,13 +141,18 @@ class LocalEngine:
     def _give(self, ahead: ReadAhead) -> Iterator[Answered]:
         """Give chunks to whoever takes more; start processes while there is more than they take."""
         while (free := self._free()) or len(self._workers) < self._count:
-            idle = not self._is_busy()
-            chunk, known = self._chunk(ahead, _LOOK if idle else 0.0)
-            yield from known
-            if not chunk:
+            idle, full = bool(free) and not free[0].chunks, len(self._workers) == self._count
+            if self._again and self._again[0].suspect and full and not idle:
+                # It has a process to itself, so that there is no doubt if that dies too.
                 return
+            chunk, known = self._chunk(ahead, 0.0 if self._is_busy() else _LOOK)
+            yield from known
+            if not chunk and not known:
+                return
+            if not chunk:
+                continue
             # An idle process first, then a new one, then one that is at work.
-            if free and (not free[0].chunks or len(self._workers) == self._count):
+            if idle or full:
                 self._send(free[0], chunk)
             else:
                 self._send(self._start(), chunk)
@@ -142,7 +168,10 @@ class LocalEngine:
         chunk: list[_Task] = []
         known: list[Answered] = []
         size = 0
-        while len(chunk) < _CHUNK and (item := ahead.peek(0.0 if chunk or known else patience)) is not None:
+        while len(chunk) + len(known) < _CHUNK:
+            item = ahead.peek(0.0 if chunk or known else patience)
+            if item is None:
+                break
             if item.problem is not None:
                 known.append((ahead.take(), self._failure(item, item.problem.code, item.problem.message)))
                 continue
@@ -166,7 +195,12 @@ class LocalEngine:
         board.clear()
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs, numbers, self._plan), daemon=True)
-        process.start()
+        try:
+            with _deaf_to_interrupts():
+                process.start()
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError("workers", f"A process that hears cannot be started: {reason}.") from error
         theirs.close()
         worker = _Worker(process, ours, board)
         self._workers.append(worker)
@@ -194,9 +228,9 @@ class LocalEngine:
 
     def _bury(self, worker: _Worker) -> Iterator[Answered]:
         """Take back what a dead process had; the file that it died at is given once more, alone."""
-        culprit = worker.board.listening
+        culprits = {number for number, _ in worker.board.works if number is not None}
         hearing = worker.chunks[0] if worker.chunks else []
-        worker.process.join()
+        worker.process.join(_DYING)
         death = _death(worker.process.exitcode)
         tasks = self._remove(worker)
         if not worker.ready:
@@ -207,7 +241,7 @@ class LocalEngine:
                 )
         for task in tasks:
             # Where it died between two files of a chunk, none of them is more suspect than another.
-            blamed = worker.ready and (task.number == culprit or (culprit is None and task in hearing))
+            blamed = worker.ready and (task.number in culprits or (not culprits and task in hearing))
             if blamed and task.suspect:
                 message = f"{task.item.name}: the process that heard it died twice ({death})."
                 yield task.item, self._failure(task.item, "decoder_died", message)
@@ -216,8 +250,11 @@ class LocalEngine:
 
     def _end_stuck(self) -> Iterator[Answered]:
         """End the processes that make no headway; the file that each is at has its answer."""
+        now = time.monotonic()
+        self._clock += min(now - self._looked, _AWAKE)
+        self._looked = now
         for worker in [worker for worker in self._workers if worker.ready]:
-            culprit = worker.board.stuck(self._limit)
+            culprit = worker.stuck(self._clock, self._limit)
             if culprit is None:
                 continue
             for task in self._remove(worker):
@@ -242,6 +279,23 @@ class LocalEngine:
 
     def _failure(self, item: Item, code: str, message: str) -> dict[str, Any]:
         return failure(item.name, code, message, self._plan.bundle.title)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes begin that Ctrl-C does not reach: they would complain before they can ignore it."""
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # Where this begins, it hears signals again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _size(item: Item) -> int:

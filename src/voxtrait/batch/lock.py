@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from voxtrait.errors import UsageError
 
 __all__ = ["locked"]
+
+#: What systems say of a lock that another holds.
+_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _try(file: IO[str]) -> bool:
-    with contextlib.suppress(OSError):
+    try:
         if sys.platform == "win32":
             import msvcrt
 
@@ -49,5 +52,8 @@ def _try(file: IO[str]) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True

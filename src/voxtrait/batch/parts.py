@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from datetime import datetime
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = ["PARTS", "PartFormat", "table_of"]
+
+#: Characters; what C knows as a long everywhere.
+_LONGEST_CELL: Final = (1 << 31) - 1
 
 
 def table_of(rows: list[Row]) -> pyarrow.Table:
@@ -126,7 +128,8 @@ class CsvParts(_TextParts):
     suffix = ".csv"
 
     def _write_rows(self, rows: list[Row], stream: Any) -> None:
-        writer = csv.writer(stream, lineterminator="\n")
+        # With this line end a carriage return in a name is quoted, which the reader insists on.
+        writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow(COLUMNS)
         for row in rows:
             writer.writerow([_cell(row[name]) for name in COLUMNS])
@@ -134,7 +137,7 @@ class CsvParts(_TextParts):
     def _read_rows(self, path: Path) -> list[Row]:
         kinds = {field.name: str(field.type) for field in arrow_schema()}
         # A timeline of a day is one cell.
-        csv.field_size_limit(sys.maxsize)
+        csv.field_size_limit(_LONGEST_CELL)
         with path.open(encoding="utf-8", newline="") as stream:
             return [
                 {name: _value(text, kinds[name]) for name, text in row.items()}

@@ -35,6 +35,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from voxtrait.exports.wording import unicode_only
 from voxtrait.labels import AGE_GROUPS
 from voxtrait.results import Prediction
 
@@ -105,9 +106,13 @@ def row_of(answer: Mapping[str, Any], bundle: str, size: int | None, modified: d
         **_flat(answer),
         "segments": None if segments is None else [_flat_part(part) for part in segments],
         "speakers": None if speakers is None else [_flat_part(part) for part in speakers],
-        "warnings": answer.get("warnings", []),
+        "warnings": [
+            {"code": warning["code"], "message": unicode_only(warning["message"])}
+            for warning in answer.get("warnings", ())
+        ],
         "error": error.get("code"),
-        "message": error.get("message"),
+        # Messages quote names, which may be no text.
+        "message": None if "message" not in error else unicode_only(error["message"]),
         "model": answer["model"],
         "bundle": bundle,
         "size": size,

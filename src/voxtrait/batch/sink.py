@@ -17,7 +17,7 @@ from voxtrait.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Sink"]
+__all__ = ["Sink", "unwritable"]
 
 #: Rows, segments and speakers in a full part; the last row may bring more.
 _FULL: Final = 8192
@@ -44,13 +44,14 @@ class Sink:
         self._fresh: list[Row] = []
         #: Rows that replace others, by their part.
         self._changed: dict[int, list[Row]] = {}
-        self._weight = 0
+        self._fresh_weight = self._changed_weight = 0
         self._written = clock()
         for leftover in dataset.folder.glob(".part-*"):
             leftover.unlink()
         parts = dataset.parts()
         self._number = dataset.number(parts[-1]) if parts else 0
         self._open: pyarrow.Table | None = dataset.format.read(parts[-1]) if parts else None
+        self._open_weight = _weight(self._open)
         self._close_if_full()
 
     def add(self, row: Row) -> None:
@@ -60,11 +61,13 @@ class Sink:
             UsageError: as `flush` does.
         """
         part = self._ledger.part_of(row["file"])
+        weight = 1 + len(row["segments"] or ()) + len(row["speakers"] or ())
         if part is None:
             self._fresh.append(row)
+            self._fresh_weight += weight
         else:
             self._changed.setdefault(part, []).append(row)
-        self._weight += 1 + len(row["segments"] or ()) + len(row["speakers"] or ())
+            self._changed_weight += weight
         self.tick()
 
     def tick(self) -> None:
@@ -76,7 +79,8 @@ class Sink:
         # While the first recordings are heard: it takes a while to load.
         import pyarrow.parquet  # noqa: F401
 
-        if self._weight >= _FULL or (self._weight and self._clock() - self._written >= _EVERY):
+        full = self._open_weight + self._fresh_weight >= _FULL or self._changed_weight >= _FULL
+        if full or ((self._changed or self._fresh) and self._clock() - self._written >= _EVERY):
             self.flush()
 
     def flush(self) -> None:
@@ -87,11 +91,13 @@ class Sink:
         """
         for part, rows in self._changed.items():
             if part == self._number and self._open is not None:
-                self._open = _replaced(self._open, rows)
-                self._write(self._open, part)
+                table = _replaced(self._open, rows)
+                self._write(table, part)
+                self._open, self._open_weight = table, _weight(table)
             else:
                 self._write(_replaced(self._dataset.format.read(self._dataset.part(part)), rows), part)
         self._changed.clear()
+        self._changed_weight = 0
         if self._fresh:
             table = table_of(self._fresh)
             if self._open is not None:
@@ -100,20 +106,21 @@ class Sink:
                 table = pyarrow.concat_tables([self._open, table])
             self._write(table, self._number)
             self._ledger.moved((row["file"] for row in self._fresh), self._number)
-            self._open = table
-            self._fresh.clear()
+            # With no call between them: what interrupts a run comes before both or after both.
+            self._open, self._fresh = table, []
+            self._fresh_weight, self._open_weight = 0, _weight(table)
             self._close_if_full()
-        self._weight = 0
         self._written = self._clock()
 
     def _close_if_full(self) -> None:
-        if self._open is not None and _weight(self._open) >= _FULL:
+        if self._open_weight >= _FULL:
             self._number += 1
-            self._open = None
+            self._open, self._open_weight = None, 0
 
     def _write(self, table: pyarrow.Table, number: int) -> None:
         part = self._dataset.part(number)
-        partial = part.with_name(f".{part.name}")
+        # With another ending: some readers take hidden files for parts too.
+        partial = part.with_name(f".{part.name}.partial")
         try:
             self._dataset.format.write(table, partial)
             # A power cut may not leave the name without the bytes.
@@ -122,7 +129,7 @@ class Sink:
             _sync(str(part.parent))
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise _unwritable(part.parent, error) from error
+            raise unwritable(part.parent, error) from error
 
 
 def _replaced(table: pyarrow.Table, rows: list[Row]) -> pyarrow.Table:
@@ -134,7 +141,9 @@ def _replaced(table: pyarrow.Table, rows: list[Row]) -> pyarrow.Table:
     return pyarrow.concat_tables([table.filter(compute.invert(gone)), table_of(rows)])
 
 
-def _weight(table: pyarrow.Table) -> int:
+def _weight(table: pyarrow.Table | None) -> int:
+    if table is None:
+        return 0
     from pyarrow import compute
 
     lists = (compute.sum(compute.list_value_length(table[name])).as_py() for name in ("segments", "speakers"))
@@ -151,7 +160,8 @@ def _sync(path: str) -> None:
         os.close(handle)
 
 
-def _unwritable(folder: object, error: OSError) -> UsageError:
+def unwritable(folder: object, error: OSError) -> UsageError:
+    """Return what to say of a folder that cannot be written into."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UsageError(
             "no_space",

@@ -7,10 +7,10 @@ one that hangs is ended with it. A board in shared memory tells the other side w
 from __future__ import annotations
 
 import io
+import os
 import queue
 import signal
 import threading
-import time
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from voxtrait.batch.items import Item
 from voxtrait.batch.remote import is_address, open_remote, read_remote
-from voxtrait.errors import AudioError, VoxtraitError
+from voxtrait.errors import AudioError, UsageError, VoxtraitError
 from voxtrait.parallel import end_with_parent
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class Board:
 
     def listens(self, number: int | None, seconds: float = 0.0) -> None:
         """Note the number of the item that is being heard, and how much more of it was."""
-        self._numbers[1] = time.monotonic()
+        self._numbers[1] += 1
         self._numbers[0] = _NOTHING if number is None else number
         self._numbers[4] += seconds
 
     def reads(self, number: int | None) -> None:
         """Note the number of the item that is being read, ahead of its turn."""
-        self._numbers[3] = time.monotonic()
+        self._numbers[3] += 1
         self._numbers[2] = _NOTHING if number is None else number
 
     @property
@@ -83,18 +83,13 @@ class Board:
         return float(self._numbers[4])
 
     @property
-    def listening(self) -> int | None:
-        """The number of the item that is being heard."""
-        return None if self._numbers[0] == _NOTHING else int(self._numbers[0])
-
-    def stuck(self, limit: float) -> int | None:
-        """Return the number of an item with which nothing has gone on for ``limit`` seconds."""
-        now = time.monotonic()
-        for first in (0, 2):
-            number, since = self._numbers[first : first + 2]
-            if number != _NOTHING and now - since > limit:
-                return int(number)
-        return None
+    def works(self) -> tuple[tuple[int | None, float], tuple[int | None, float]]:
+        """What is being heard and what is being read: the number of the item, and a count of headway."""
+        hears, heard, reads, read, _ = self._numbers
+        return (
+            (None if hears == _NOTHING else int(hears), heard),
+            (None if reads == _NOTHING else int(reads), read),
+        )
 
 
 #: Items with their numbers, and what is heard of each.
@@ -110,20 +105,22 @@ def work(connection: Connection, numbers: Any, plan: Plan) -> None:
     # Ctrl-C ends the run in the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
+    # What a decoder prints there, nobody knows the file of.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     board = Board(numbers)
     arrived: queue.Queue[_Chunk | None] = queue.Queue()
     read: queue.Queue[_Read | None] = queue.Queue(1)
     # Apart from reading, which may hang: who sends a chunk must never wait for that.
     threading.Thread(target=_receive, args=(connection, arrived), daemon=True).start()
-    threading.Thread(target=_read_ahead, args=(arrived, board, read), daemon=True).start()
-    from voxtrait.predictor import Predictor
-
     try:
+        from voxtrait.predictor import Predictor
+
         predictor = Predictor(plan.bundle, threads=1)
-    except VoxtraitError as error:
-        connection.send(error)
+    except Exception as error:
+        connection.send(error if isinstance(error, VoxtraitError) else _no_start(error))
         return
     connection.send(None)
+    threading.Thread(target=_read_ahead, args=(arrived, board, read), daemon=True).start()
     hearing = _Hearing(predictor, plan, board)
     while (chunk := read.get()) is not None:
         connection.send(hearing.answers(chunk))
@@ -177,9 +174,16 @@ class _Hearing:
         try:
             return self._hear({number: source})[number]
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            message = f"voxtrait failed at it ({reason})."
+            message = f"voxtrait failed at it ({_reason(error)})."
             return failure("", "internal", message, self._plan.bundle.title)
+
+
+def _no_start(error: Exception) -> UsageError:
+    return UsageError("workers", f"The processes that hear cannot begin ({_reason(error)}).")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def failure(name: str, code: str, message: str, title: str) -> dict[str, Any]:

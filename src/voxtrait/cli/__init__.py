@@ -12,6 +12,7 @@ Exit codes:
 70    a fault of voxtrait itself
 130   interrupted (Ctrl-C); what was written so far stands
 141   whoever read the output went away
+143   ended by SIGTERM, for annotate; what was written so far stands
 ====  =====================================================================
 """
 
@@ -25,15 +26,28 @@ from typing import Annotated
 import typer
 
 from voxtrait import __version__
-from voxtrait.cli import annotate, compare, embed, evaluate, info, models, predict, publish, train
+from voxtrait.cli import (
+    annotate,
+    compare,
+    convert,
+    embed,
+    evaluate,
+    info,
+    models,
+    predict,
+    publish,
+    report,
+    train,
+)
 from voxtrait.cli.corpus import corpus
 from voxtrait.cli.messages import abandon_output, complain, flush_output, report_fault
 from voxtrait.cli.systems import systems
+from voxtrait.cli.termination import Terminated
 from voxtrait.errors import VoxtraitError
 
 __all__ = ["app", "main"]
 
-USAGE, FAULT, INTERRUPTED, READER_GONE = 2, 70, 130, 141
+USAGE, FAULT, INTERRUPTED, READER_GONE, TERMINATED = 2, 70, 130, 141, 143
 
 app = typer.Typer(
     name="voxtrait",
@@ -44,6 +58,8 @@ app = typer.Typer(
 for command in (
     predict.predict,
     annotate.annotate,
+    convert.convert,
+    report.report,
     models.models,
     info.info,
     train.train,
@@ -60,7 +76,7 @@ app.add_typer(systems)
 def main() -> None:
     """Run the command line of this process and exit."""
     code = run(sys.argv[1:])
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         # A thread may still be reading: do not wait for it.
         flush_output()
         os._exit(code)
@@ -74,6 +90,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         abandon_output()
         return READER_GONE
+    except Terminated:
+        complain("Terminated.")
+        return TERMINATED
     except KeyboardInterrupt:
         complain("Interrupted.")
         return INTERRUPTED

@@ -12,6 +12,7 @@ import typer
 from voxtrait.bundle import DEFAULT_BUNDLE
 from voxtrait.cli.messages import say
 from voxtrait.cli.pace import Pace
+from voxtrait.cli.termination import ending_in_order
 from voxtrait.errors import UsageError
 
 __all__ = ["annotate"]
@@ -54,7 +55,7 @@ def annotate(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="Also write each file's timeline, as 'voxtrait convert' does; may be given more than once.",
+            help="Also write a document a file, as 'voxtrait convert' does; may be given more than once.",
         ),
     ] = None,
     engine: Annotated[
@@ -78,9 +79,9 @@ def annotate(
 
     A run that was stopped or killed goes on where it was when the command is given again; a run on a grown
     archive hears what is new or changed. A file that cannot be heard is a row that says why. Exit code: 0
-    if every file was handled, 1 if some failed, 2 for wrong usage.
+    if every file was handled, 1 if some failed, 2 for wrong usage, 143 after SIGTERM.
 
-    \\b
+    \b
     Example:
       voxtrait annotate archive/ -o archive.voices
       voxtrait annotate "shards/*.tar" -o shards.voices --segments --speakers
@@ -96,7 +97,7 @@ def annotate(
             raise UsageError("usage", "Nothing is piped into 'voxtrait annotate -'; name an INPUT instead.")
         sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
         lines = sys.stdin
-    with Pace(inputs, as_json=json_progress) as pace:
+    with ending_in_order(), Pace(inputs, as_json=json_progress) as pace:
         progress = run(
             inputs,
             output,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voxtrait.cli.messages import say
-from voxtrait.errors import VoxtraitError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -137,8 +136,8 @@ class Pace:
         return bar, task
 
     def _count(self) -> None:
-        # What cannot be counted is told by the run itself.
-        with contextlib.suppress(VoxtraitError, OSError):
+        # What is wrong with an input the run itself says.
+        with contextlib.suppress(Exception):
             counts = [_files_in(name) for name in self._inputs]
             self._total = None if None in counts else sum(count or 0 for count in counts)
 
