@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORE := $(VENV)/.core-installed
 ALL := $(VENV)/.all-installed
 
-.PHONY: demo test test-long check bench benchmark-systems clean
+.PHONY: demo test test-long check bench benchmark-archives benchmark-systems clean
 
 demo: $(CORE)
 	$(BIN)/voxtrait predict examples
@@ -32,6 +32,11 @@ bench: $(ALL)
 	$(BIN)/python benchmarks/accuracy.py recipes/base.yaml runs/base
 	$(BIN)/python benchmarks/baselines.py recipes/base.yaml
 	$(BIN)/python benchmarks/speed.py --ten-hours
+
+# Archives: half an hour on two cores.
+benchmark-archives: $(ALL)
+	$(BIN)/python benchmarks/annotate.py
+	$(BIN)/python benchmarks/stages.py -o docs/stages.md
 
 # Every system on the Common Voice releases in ../shared/data, two and a half minutes of processor time a task.
 benchmark-systems: $(ALL)

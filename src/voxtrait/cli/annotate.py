@@ -11,6 +11,7 @@ import typer
 
 from voxtrait.bundle import DEFAULT_BUNDLE
 from voxtrait.cli.messages import say
+from voxtrait.cli.options import ChannelOption, ModelOption, SegmentsOption, SpeakersOption
 from voxtrait.cli.pace import Pace
 from voxtrait.cli.termination import ending_in_order
 from voxtrait.errors import UsageError
@@ -34,18 +35,10 @@ def annotate(
             "--output", "-o", metavar="FOLDER", help="The data set; a run on one that is there goes on."
         ),
     ],
-    model: Annotated[
-        str,
-        typer.Option(metavar="BUNDLE", help="A shipped name, a folder, a zip, or org/name on the hub."),
-    ] = DEFAULT_BUNDLE,
-    segments: Annotated[bool, typer.Option("--segments", help="Add the timeline: who speaks when.")] = False,
-    speakers: Annotated[
-        bool, typer.Option("--speakers", help="Add the voices of each file, with their speaking time.")
-    ] = False,
-    channel: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Hear only this channel, from 1; by default all, mixed."),
-    ] = None,
+    model: ModelOption = DEFAULT_BUNDLE,
+    segments: SegmentsOption = False,
+    speakers: SpeakersOption = False,
+    channel: ChannelOption = None,
     parts: Annotated[
         str, typer.Option(metavar="[parquet|jsonl|csv]", help="What kind of files the data set is made of.")
     ] = "parquet",

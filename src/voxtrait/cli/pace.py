@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voxtrait.cli.messages import say
+from voxtrait.cli.progress import moving_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -114,28 +115,14 @@ class Pace:
             f"{figures['times_real_time']:.0f} × real time{errors}{left}"
         )
         if self._bar is None:
-            self._bar = self._start()
+            self._bar = moving_bar()
+            self._bar[0].start()
         bar, task = self._bar
         bar.update(task, description=words, completed=figures["files"], total=figures["total"])
 
-    def _start(self) -> tuple[Bar, TaskID]:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        task = bar.add_task("", total=None)
-        bar.start()
-        return bar, task
-
     def _count(self) -> None:
+        # The recordings come first: who looks for them should not share the interpreter with this.
+        time.sleep(_EVERY)
         # What is wrong with an input the run itself says.
         with contextlib.suppress(Exception):
             counts = [_files_in(name) for name in self._inputs]

@@ -12,6 +12,7 @@ import typer
 
 from voxtrait.bundle import DEFAULT_BUNDLE
 from voxtrait.cli.messages import complain, say
+from voxtrait.cli.options import ChannelOption, ModelOption, SegmentsOption, SpeakersOption
 from voxtrait.cli.output import check_output, open_output, writing_to
 from voxtrait.cli.progress import ProgressLine
 from voxtrait.cli.sources import find_all
@@ -47,18 +48,10 @@ def predict(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write results to a file instead of stdout."),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(metavar="BUNDLE", help="A shipped name, a folder, a zip, or org/name on the hub."),
-    ] = DEFAULT_BUNDLE,
-    segments: Annotated[bool, typer.Option("--segments", help="Add the timeline: who speaks when.")] = False,
-    speakers: Annotated[
-        bool, typer.Option("--speakers", help="Add the voices of each file, with their speaking time.")
-    ] = False,
-    channel: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Hear only this channel, from 1; by default all, mixed."),
-    ] = None,
+    model: ModelOption = DEFAULT_BUNDLE,
+    segments: SegmentsOption = False,
+    speakers: SpeakersOption = False,
+    channel: ChannelOption = None,
 ) -> int:
     """Tell gender and age of the speakers of recordings.
 

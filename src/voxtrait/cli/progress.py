@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "moving_bar"]
 
 T = TypeVar("T")
 
@@ -90,24 +90,12 @@ class ProgressLine:
                 self._bar[0].start()
 
     def _appear(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         with self._lock:
             if self._timer is None:
                 return
-            bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                console=Console(stderr=True),
-                transient=True,
-                # Rich would send what goes to stdout to stderr.
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._bar = bar, bar.add_task("", total=None)
+            self._bar = moving_bar()
             self._refresh()
-            bar.start()
+            self._bar[0].start()
 
     def _refresh(self) -> None:
         if self._bar is not None:
@@ -119,3 +107,20 @@ class ProgressLine:
         of = f" of {self._found}" if self._all_found else ""
         speed = self._heard / max(time.monotonic() - self._began, 1e-3)
         return f"{self._done}{of} files, {self._heard / 3600:.2f} h heard, {speed:.0f} × real time"
+
+
+def moving_bar() -> tuple[Progress, TaskID]:
+    """Return a bar for stderr that is not started yet, and its one task."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        # Rich would send what goes to stdout to stderr.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    return bar, bar.add_task("", total=None)
