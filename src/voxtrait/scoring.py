@@ -68,13 +68,13 @@ class Scores:
         return np.asarray(mean / (np.linalg.norm(mean) + 1e-12))
 
     def weighted(self, windows: list[int], weights: list[float]) -> Scores:
-        """Return some of the windows, a window perhaps twice, with other weights."""
+        """Return some of the windows, a window perhaps twice, with other weights and without embeddings."""
         return Scores(
             tuple(self.pieces[window] for window in windows),
             np.asarray(weights, np.float64),
             self.gender[windows],
             self.age[windows],
-            self.embedding[windows],
+            np.zeros((len(windows), 0), np.float32),
         )
 
 

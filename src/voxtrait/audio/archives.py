@@ -81,14 +81,13 @@ def walk_archive(
     Raises:
         CorpusError: as `stream_members` does.
     """
-    if opened is None:
-        if not Path(archive).is_file():
-            raise CorpusError("corpus_not_found", f"There is no archive {archive}.")
-        opened = partial(Path(archive).open, "rb")
+    if opened is None and not Path(archive).is_file():
+        raise CorpusError("corpus_not_found", f"There is no archive {archive}.")
+    begin = opened or partial(_open, archive)
     last = None
     try:
         with (
-            opened() as packed,
+            begin() as packed,
             _unpacked(packed) as stream,
             tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member) as tar,
         ):
@@ -130,6 +129,10 @@ class _Member(tarfile.TarInfo):
         if archive.fileobj is None or archive.offset < archive.fileobj.tell():
             raise tarfile.ReadError("a member ends before it begins")
         return member
+
+
+def _open(archive: str | os.PathLike[str]) -> BinaryIO:
+    return Path(archive).open("rb")
 
 
 def _unpacked(packed: IO[bytes]) -> IO[bytes]:
