@@ -1,22 +1,20 @@
-"""Work spread over processes and threads: results in order, a bounded number of tasks on the way."""
+"""Work spread over processes: results in order, a bounded number of tasks on the way."""
 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any, Final, TypeVar
 
 from voxtrait.errors import CorpusError, VoxtraitError
 
-__all__ = ["drawn_ahead", "end_with_parent", "map_in_order"]
+__all__ = ["end_with_parent", "map_in_order"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -61,54 +59,6 @@ def map_in_order(
         pool.shutdown(wait=True, cancel_futures=True)
     for failure in failures:
         raise failure
-
-
-def drawn_ahead(items: Iterable[Result], depth: int) -> Generator[Result]:
-    """Yield ``items``, which a thread draws up to ``depth`` ahead of their turn.
-
-    Raises:
-        Exception: what drawing them raised, in its turn.
-    """
-    waiting: queue.Queue[Result | _End] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(item: Result | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def draw() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-        except Exception as error:
-            put(_End(error))
-        else:
-            put(_End(None))
-
-    thread = threading.Thread(target=draw, daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := waiting.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        # Whoever closes what the items come from must find nobody drawing.
-        stopped.set()
-        thread.join()
-
-
-@dataclass(frozen=True)
-class _End:
-    """Stands behind the last item."""
-
-    error: Exception | None
 
 
 def _result(task: Task, future: Future[Result], name: Callable[[Task], str] | None) -> Result:

@@ -17,13 +17,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from voxtrait.ahead import drawn_ahead
 from voxtrait.audio import SAMPLE_RATE, AudioSource, AudioStream, open_audio
 from voxtrait.audio.inputs import source_name
 from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from voxtrait.errors import AudioError, UsageError
 from voxtrait.features import build_features
 from voxtrait.listening import FeatureWindow, Heard, Listener
-from voxtrait.parallel import drawn_ahead
 from voxtrait.preprocess import build_preprocessor
 from voxtrait.results import Prediction, Problem
 from voxtrait.scoring import Judge, Scores, WindowScore
