@@ -1,4 +1,4 @@
-"""Things drawn on a thread ahead of their turn."""
+"""Things drawn on a thread ahead of their turn, and queues whose reader may leave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["drawn_ahead"]
+__all__ = ["drawn_ahead", "put_unless"]
 
 Thing = TypeVar("Thing")
 
@@ -22,24 +22,15 @@ def drawn_ahead(items: Iterable[Thing], depth: int) -> Generator[Thing]:
     waiting: queue.Queue[Thing | _End] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(item: Thing | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
     def draw() -> None:
+        end = _End(None)
         try:
             for item in items:
-                if not put(item):
+                if not put_unless(stopped, waiting, item):
                     return
         except Exception as error:
-            put(_End(error))
-        else:
-            put(_End(None))
+            end = _End(error)
+        put_unless(stopped, waiting, end)
 
     thread = threading.Thread(target=draw, daemon=True)
     thread.start()
@@ -52,6 +43,17 @@ def drawn_ahead(items: Iterable[Thing], depth: int) -> Generator[Thing]:
         # Whoever closes what the items come from must find nobody drawing.
         stopped.set()
         thread.join()
+
+
+def put_unless(stopped: threading.Event, waiting: queue.Queue[Thing], item: Thing) -> bool:
+    """Put an item into a bounded queue; return whether there was room before ``stopped`` was set."""
+    while not stopped.is_set():
+        try:
+            waiting.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from voxtrait.ahead import drawn_ahead
+from voxtrait.ahead import drawn_ahead, put_unless
 from voxtrait.audio import SAMPLE_RATE, AudioSource, AudioStream, open_audio
 from voxtrait.audio.inputs import source_name
 from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
@@ -358,10 +358,4 @@ class _Listening:
                 yield block
 
     def _put(self, job: _Job, window: FeatureWindow | None) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put((job, window), timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+        return put_unless(self._stopped, self._queue, (job, window))

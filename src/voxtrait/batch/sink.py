@@ -29,7 +29,7 @@ class Sink:
     """Writes the rows of a data set, each name in exactly one part at any moment.
 
     A row whose name has one already takes its place in its part. Rows are on disk ten seconds after they
-    came, at the latest with the next one.
+    came, or with the next `add` or `tick` after that.
 
     Args:
         dataset: what is written; nobody else writes it meanwhile.

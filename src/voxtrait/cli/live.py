@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 from voxtrait.cli.messages import say
+from voxtrait.cli.progress import clock
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -51,7 +52,7 @@ class TrainingView:
             self._start()
             self._began, self._first = time.monotonic(), done
         passed, advanced = time.monotonic() - self._began, done - self._first
-        left = f", {_duration(passed / advanced * (epochs - done))} left at most" if advanced > 0 else ""
+        left = f", {clock(passed / advanced * (epochs - done))} left at most" if advanced > 0 else ""
         self._line = f"epoch {epoch + 1} of {epochs}, {share:.0%}, loss {loss:.3f}{left}"
         assert self._live is not None
         self._live.update(self._page())
@@ -104,9 +105,3 @@ class TrainingView:
             )
         line = Text(self._line)
         return Group(table, line) if self._reports else Group(line)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

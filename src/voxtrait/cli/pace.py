@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voxtrait.cli.messages import say
-from voxtrait.cli.progress import moving_bar
+from voxtrait.cli.progress import clock, moving_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -95,7 +95,7 @@ class Pace:
         speed = ""
         if progress.done:
             speed = (
-                f", {_hours(progress.audio)} in {_clock(figures['seconds'])}: "
+                f", {_hours(progress.audio)} in {clock(figures['seconds'])}: "
                 f"{figures['times_real_time']:.0f} × real time"
             )
         counts = [
@@ -108,7 +108,7 @@ class Pace:
     def _draw(self, progress: Progress) -> None:
         figures = self.figures(progress)
         of = "" if figures["total"] is None else f" of {figures['total']}"
-        left = "" if figures["seconds_left"] is None else f", {_clock(figures['seconds_left'])} left"
+        left = "" if figures["seconds_left"] is None else f", {clock(figures['seconds_left'])} left"
         errors = f", {progress.failed} with an error" if progress.failed else ""
         words = (
             f"{figures['files']}{of} files, {_hours(progress.audio)}, "
@@ -145,9 +145,3 @@ def _files_in(name: str) -> int | None:
 
 def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ProgressLine", "moving_bar"]
+__all__ = ["ProgressLine", "clock", "moving_bar"]
 
 T = TypeVar("T")
 
@@ -124,3 +124,10 @@ def moving_bar() -> tuple[Progress, TaskID]:
         redirect_stderr=False,
     )
     return bar, bar.add_task("", total=None)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as ``m:ss``, from an hour on as ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
