@@ -13,7 +13,7 @@ from voxtrait.features import FeatureExtractor
 from voxtrait.preprocess import Preprocessor
 from voxtrait.speech import Span, SpeechDetector, Window, WindowCutter
 
-__all__ = ["FeatureWindow", "Heard", "Listener"]
+__all__ = ["FeatureWindow", "Heard", "Listener", "ListeningStream"]
 
 #: A longer pause ends a window, so that two voices taking turns seldom share one.
 _PAUSE = SAMPLE_RATE // 2
@@ -42,7 +42,7 @@ class Heard:
 
 
 class Listener:
-    """Cuts recordings into windows of features.
+    """Cuts recordings into windows of features; one serves any number of streams and threads.
 
     Args:
         detector: finds speech.
@@ -62,11 +62,15 @@ class Listener:
         keep: int | None,
         preprocess: Preprocessor | None = None,
     ) -> None:
-        self._detector = detector
+        self.detector = detector
+        self.window = round(window * SAMPLE_RATE)
+        self.keep = keep
         self._extractor = extractor
-        self._window = round(window * SAMPLE_RATE)
-        self._keep = keep
         self._preprocess = preprocess or Preprocessor()
+
+    def stream(self, heard: Heard) -> ListeningStream:
+        """Begin a recording, of which ``heard`` is filled meanwhile."""
+        return ListeningStream(self, heard)
 
     def windows(self, blocks: Iterable[NDArray[np.float32]], heard: Heard) -> Iterator[FeatureWindow]:
         """Yield the windows of a recording, given in blocks (n,), in order and fill ``heard`` meanwhile.
@@ -74,44 +78,90 @@ class Listener:
         Raises:
             AudioError: if the recording turns out not to be audio.
         """
-        cutter = WindowCutter(self._window, _PAUSE)
-        stride, kept, seen = 1, 0, 0
-        for window in self._cut(blocks, cutter, heard):
-            place, seen = seen % stride, seen + 1
-            if place:
-                continue
-            extracted = self._extract(window, stride)
-            if extracted is None:
-                continue
-            yield extracted
-            kept += 1
-            if self._keep and kept == self._keep:
-                stride, kept, seen = stride * 2, 0, 0
-
-    def _cut(
-        self, blocks: Iterable[NDArray[np.float32]], cutter: WindowCutter, heard: Heard
-    ) -> Iterator[Window]:
-        speech = self._detector.stream()
-        buffer = _Buffer()
+        stream = self.stream(heard)
         for block in blocks:
-            buffer.append(block)
-            yield from self._take(speech.feed(block), buffer, cutter, heard)
-            buffer.forget(speech.settled)
-        yield from self._take(speech.finish(), buffer, cutter, heard)
-        yield from cutter.finish()
+            yield from stream.feed(block)
+        yield from stream.finish()
 
-    def _take(
-        self, spans: list[Span], buffer: _Buffer, cutter: WindowCutter, heard: Heard
-    ) -> Iterator[Window]:
-        for span in spans:
-            heard.speech += span.size
-            yield from cutter.feed(span, buffer.cut(span))
-
-    def _extract(self, window: Window, stride: int) -> FeatureWindow | None:
+    def extract(self, window: Window, stands_for: int = 1) -> FeatureWindow | None:
+        """Return the features of a window that stands for so many, or None if it is too short for any."""
         frames = self._extractor.extract(self._preprocess(window.samples))
         if not len(frames):
             return None
-        return FeatureWindow(window.pieces, frames, window.samples.size * stride)
+        return FeatureWindow(window.pieces, frames, window.samples.size * stands_for)
+
+
+class ListeningStream:
+    """One recording on its way to windows: blocks of any size in, windows out as they are finished.
+
+    Args:
+        listener: how to listen.
+        heard: filled meanwhile.
+    """
+
+    def __init__(self, listener: Listener, heard: Heard) -> None:
+        self._listener = listener
+        self._heard = heard
+        self._speech = listener.detector.stream()
+        self._cutter = WindowCutter(listener.window, _PAUSE)
+        self._buffer = _Buffer()
+        self._stride, self._kept, self._seen = 1, 0, 0
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks where the recording has got to."""
+        return self._speech.speaking
+
+    @property
+    def pending(self) -> int:
+        """Samples of speech in a span that is not closed yet."""
+        span = self._speech.pending
+        return span.size if span else 0
+
+    def feed(self, block: NDArray[np.float32]) -> list[FeatureWindow]:
+        """Take the next samples, shape (n,), and return the windows that they finish."""
+        self._buffer.append(block)
+        windows = self._take(self._speech.feed(block))
+        self._buffer.forget(self._speech.settled)
+        return windows
+
+    def finish(self) -> list[FeatureWindow]:
+        """Take the end of the recording and return the last windows."""
+        return self._take(self._speech.finish()) + self._keep(self._cutter.finish())
+
+    def unfinished(self) -> list[Window]:
+        """Return the windows of the speech that is in no finished one, as if the recording ended here.
+
+        They hold two and a half windows and a span of speech at most; but for the last two, those that
+        come with the next samples begin and end where these do.
+        """
+        cutter = self._cutter.copy()
+        span = self._speech.pending
+        windows = cutter.feed(span, self._buffer.cut(span)) if span else []
+        return windows + cutter.finish()
+
+    def _take(self, spans: list[Span]) -> list[FeatureWindow]:
+        windows: list[FeatureWindow] = []
+        for span in spans:
+            self._heard.speech += span.size
+            windows += self._keep(self._cutter.feed(span, self._buffer.cut(span)))
+        return windows
+
+    def _keep(self, windows: list[Window]) -> list[FeatureWindow]:
+        """Return the features of the windows that are not left out."""
+        kept = []
+        for window in windows:
+            place, self._seen = self._seen % self._stride, self._seen + 1
+            if place:
+                continue
+            extracted = self._listener.extract(window, self._stride)
+            if extracted is None:
+                continue
+            kept.append(extracted)
+            self._kept += 1
+            if self._listener.keep and self._kept == self._listener.keep:
+                self._stride, self._kept, self._seen = self._stride * 2, 0, 0
+        return kept
 
 
 class _Buffer:

@@ -16,7 +16,7 @@ import pytest
 from batch_toys import environment, named, noise, rows_of, run, speech, toy_in
 
 from voxtrait.batch.inputs import Finder
-from voxtrait.batch.items import Item
+from voxtrait.engine.items import Item
 from voxtrait.errors import AudioError, CorpusError, MissingExtraError, VoxtraitError
 
 

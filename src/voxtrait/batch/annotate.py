@@ -11,14 +11,12 @@ from typing import Any, Final, Protocol
 
 from voxtrait.batch.dataset import INFO_NAME, Dataset, Settings
 from voxtrait.batch.inputs import Finder
-from voxtrait.batch.items import Item
 from voxtrait.batch.ledger import Ledger
-from voxtrait.batch.local import Answered, LocalEngine
 from voxtrait.batch.lock import locked
 from voxtrait.batch.rows import Row, prediction_of, row_of
 from voxtrait.batch.sink import Sink, unwritable
-from voxtrait.batch.worker import Plan
 from voxtrait.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
+from voxtrait.engine import Answered, Item, LocalEngine, Plan, Wish
 from voxtrait.errors import UsageError, require
 from voxtrait.exports import get_writer
 from voxtrait.exports.documents import DocumentFolder
@@ -139,7 +137,7 @@ def annotate(
         finder = Finder(inputs, ledger.take, lines)
         sink = Sink(dataset, ledger)
         progress = Progress()
-        plan = Plan(bundle, segments, speakers, channel)
+        plan = Plan((bundle,), Wish(segments, speakers, channel))
         running = stack.enter_context(closing(_engine(engine, plan, workers, time_limit)))
         answers = stack.enter_context(closing(running.run(finder)))
         # Whatever ends the run, what was heard is kept.

@@ -19,9 +19,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from voxtrait.batch.items import Item
-from voxtrait.batch.local import Answered, LocalEngine
-from voxtrait.batch.worker import Plan
+from voxtrait.engine import Answered, Item, LocalEngine, Plan
 from voxtrait.errors import UsageError, VoxtraitError, require
 
 __all__ = ["RayEngine"]

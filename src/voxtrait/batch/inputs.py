@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from voxtrait.audio import AUDIO_EXTENSIONS, find_sources
 from voxtrait.audio.archives import MEMBER_MARK, archive_stem, split_member, walk_archive
-from voxtrait.batch.items import Item
-from voxtrait.batch.remote import RemoteFile, find_remote, is_address, open_remote
+from voxtrait.engine.items import Item
+from voxtrait.engine.remote import RemoteFile, find_remote, is_address, open_remote
 from voxtrait.errors import AudioError, CorpusError, UsageError, VoxtraitError, require
 from voxtrait.exports.wording import unicode_only
 from voxtrait.results import Problem

@@ -77,6 +77,19 @@ class SpanFinder:
         """No span yet to come begins before this frame."""
         return self._padded_start(self._frame if self._start is None else self._start)
 
+    @property
+    def pending(self) -> tuple[int, int] | None:
+        """The span that `finish` would close now, or None."""
+        if self._start is None:
+            return None
+        end = self._frame if self._quiet_since is None else self._quiet_since
+        return self._span(self._start, end, self._frame)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the last frame lies in speech that is going on."""
+        return self._quiet_since is None and self.pending is not None
+
     def feed(self, probabilities: NDArray[np.float32]) -> list[tuple[int, int]]:
         """Take the next frames' probabilities, shape (n,), and return the spans they close."""
         settings = self._settings
@@ -124,10 +137,16 @@ class SpanFinder:
     def _close(self, end: int, limit: int) -> list[tuple[int, int]]:
         start, self._start, self._quiet_since = self._start, None, None
         assert start is not None
-        is_speech = end - start >= self._settings.shortest and self._peak >= self._settings.convinced
-        if end <= start or not (is_speech or self._rest_of_a_cut):
+        span = self._span(start, end, limit)
+        if span is None:
             return []
-        span = (self._padded_start(start), min(end + self._settings.pad, limit))
         # One frame stays between two spans, so that they never touch.
         self._last_end = span[1] + 1
         return [span]
+
+    def _span(self, start: int, end: int, limit: int) -> tuple[int, int] | None:
+        """Return frames [start, end) with their margins if they are speech."""
+        is_speech = end - start >= self._settings.shortest and self._peak >= self._settings.convinced
+        if end <= start or not (is_speech or self._rest_of_a_cut):
+            return None
+        return self._padded_start(start), min(end + self._settings.pad, limit)

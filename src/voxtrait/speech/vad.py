@@ -71,6 +71,17 @@ class SpeechStream:
         """No span yet to come begins before this sample."""
         return self._finder.settled * FRAME
 
+    @property
+    def pending(self) -> Span | None:
+        """The span that is not closed yet, up to the last whole frame; None if there is none."""
+        frames = self._finder.pending
+        return None if frames is None else Span(frames[0] * FRAME, frames[1] * FRAME)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks in the last whole frame."""
+        return self._finder.speaking
+
     def feed(self, block: NDArray[np.float32]) -> list[Span]:
         """Take the next samples, shape (n,), and return the spans that they close."""
         self._seen += block.size

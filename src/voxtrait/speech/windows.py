@@ -63,6 +63,12 @@ class WindowCutter:
         self._pieces: list[tuple[Span, NDArray[np.float32]]] = []
         self._size = 0
 
+    def copy(self) -> WindowCutter:
+        """Return another cutter that holds the same speech: what is done to one, the other does not see."""
+        other = WindowCutter(self._window, self._pause)
+        other._pieces, other._size = list(self._pieces), self._size
+        return other
+
     def feed(self, span: Span, samples: NDArray[np.float32]) -> list[Window]:
         """Take the next span with its samples, shape (span.size,), and return finished windows."""
         done = []

@@ -9,14 +9,15 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
 from typing import Any, Final
 
-from voxtrait.batch.ahead import ReadAhead
-from voxtrait.batch.items import Item
-from voxtrait.batch.worker import BOARD_SIZE, SMALL, Board, Plan, failure, work
+from voxtrait.engine.ahead import ReadAhead
+from voxtrait.engine.items import Item
+from voxtrait.engine.worker import BOARD_SIZE, SMALL, Board, Plan, failure, work
 from voxtrait.errors import UsageError, VoxtraitError
 
 __all__ = ["Answered", "LocalEngine"]
@@ -25,7 +26,7 @@ __all__ = ["Answered", "LocalEngine"]
 Answered = tuple[Item, dict[str, Any]]
 
 #: Files and bytes that a process is given at once, and chunks that it may have.
-_CHUNK: Final = 16
+CHUNK: Final = 16
 _CHUNK_BYTES: Final = 8 << 20
 _IN_HAND: Final = 2
 #: Seconds between two looks at whether somebody hangs.
@@ -47,6 +48,10 @@ class _Task:
     item: Item
     suspect: bool = False
 
+    @property
+    def has_file(self) -> bool:
+        return self.item.file is not None
+
 
 @dataclass(eq=False)
 class _Worker:
@@ -62,7 +67,10 @@ class _Worker:
 
     def send(self, chunk: list[_Task]) -> None:
         self.chunks.append(chunk)
-        self.connection.send([(task.number, task.item) for task in chunk])
+        self.connection.send([(task.number, replace(task.item, file=None), task.has_file) for task in chunk])
+        for task in chunk:
+            if task.item.file is not None:
+                send_handle(self.connection, task.item.file.fileno(), self.process.pid)
 
     @property
     def takes_more(self) -> bool:
@@ -99,10 +107,16 @@ class LocalEngine:
         plan: how to hear.
         workers: processes.
         time_limit: seconds without headway.
+        chunk: files that a process is given at once, at most: their answers come together.
+        eager: whether all processes start at once, and not when there is something for them.
     """
 
-    def __init__(self, plan: Plan, workers: int, time_limit: float) -> None:
+    def __init__(
+        self, plan: Plan, workers: int, time_limit: float, *, chunk: int = CHUNK, eager: bool = False
+    ) -> None:
         self._plan = plan
+        self._chunk_size = chunk
+        self._eager = eager
         self._count = workers
         self._limit = time_limit
         self._context = get_context("spawn")
@@ -119,6 +133,29 @@ class LocalEngine:
         """Seconds of audio so far."""
         return self._heard + sum(worker.board.heard for worker in self._workers)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a process waits for recordings, or hears one."""
+        return any(worker.ready for worker in list(self._workers))
+
+    def heard_of(self, item: Item) -> float:
+        """Return the seconds of an item that were heard so far; may be asked by any thread."""
+        return sum(worker.board.heard_of(number) for worker, number in self._places(item))
+
+    def give_up(self, item: Item) -> None:
+        """Give an item up, if it is being heard: its answer is the error ``cancelled``; from any thread."""
+        for worker, number in self._places(item):
+            worker.board.give_up(number)
+
+    def _places(self, item: Item) -> list[tuple[_Worker, int]]:
+        return [
+            (worker, task.number)
+            for worker in list(self._workers)
+            for chunk in list(worker.chunks)
+            for task in chunk
+            if task.item is item
+        ]
+
     def run(self, items: Iterable[Item]) -> Generator[Answered | None]:
         """Yield an answer for each item, and None now and then while there is none.
 
@@ -127,11 +164,14 @@ class LocalEngine:
             UsageError: ``workers`` if processes die before they begin.
         """
         with ReadAhead(items) as ahead:
+            while self._eager and len(self._workers) < self._count:
+                self._start()
             while True:
+                ahead.hush()
                 yield from self._give(ahead)
                 if not self._is_busy() and not self._again and ahead.done:
                     return
-                yield from self._collect()
+                yield from self._collect(ahead)
                 yield from self._end_stuck()
                 yield None
 
@@ -168,7 +208,7 @@ class LocalEngine:
         chunk: list[_Task] = []
         known: list[Answered] = []
         size = 0
-        while len(chunk) + len(known) < _CHUNK:
+        while len(chunk) + len(known) < self._chunk_size:
             item = ahead.peek(0.0 if chunk or known else patience)
             if item is None:
                 break
@@ -206,10 +246,14 @@ class LocalEngine:
         self._workers.append(worker)
         return worker
 
-    def _collect(self) -> Iterator[Answered]:
-        """Take the answers that are there, after waiting a little for one."""
+    def _collect(self, ahead: ReadAhead) -> Iterator[Answered]:
+        """Take the answers that are there, after waiting a little for one, or for an item to give."""
         connections = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(connections), _LOOK):
+        gives = self._free() or len(self._workers) < self._count
+        bells = [ahead.bell] if gives and not self._again else []
+        for connection in wait([*connections, *bells], _LOOK):
+            if connection is ahead.bell:
+                continue
             assert isinstance(connection, Connection)
             worker = connections[connection]
             try:
@@ -278,7 +322,7 @@ class LocalEngine:
             self._remove(self._workers[0])
 
     def _failure(self, item: Item, code: str, message: str) -> dict[str, Any]:
-        return failure(item.name, code, message, self._plan.bundle.title)
+        return failure(item.name, code, message, self._plan.title(item))
 
 
 @contextmanager

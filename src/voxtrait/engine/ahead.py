@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
+from multiprocessing import Pipe
 from typing import Final
 
-from voxtrait.batch.items import Item
+from voxtrait.engine.items import Item
 
 __all__ = ["ReadAhead"]
 
@@ -21,6 +22,10 @@ class ReadAhead:
 
     Args:
         items: drawn until they end or the context does.
+
+    Attributes:
+        bell: a connection to wait for together with others: there is something in it when an item has come
+            since `hush`.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -30,6 +35,8 @@ class ReadAhead:
         self._ended = False
         self._error: BaseException | None = None
         self._change = threading.Condition()
+        self.bell, self._clapper = Pipe(duplex=False)
+        self._rung = False
         self._thread = threading.Thread(target=self._draw, daemon=True)
 
     def __enter__(self) -> ReadAhead:
@@ -41,6 +48,15 @@ class ReadAhead:
         with self._change:
             self._ended = True
             self._change.notify_all()
+            self.bell.close()
+            self._clapper.close()
+
+    def hush(self) -> None:
+        """Empty the bell."""
+        with self._change:
+            if self._rung:
+                self.bell.recv_bytes()
+                self._rung = False
 
     @property
     def done(self) -> bool:
@@ -82,6 +98,9 @@ class ReadAhead:
                     self._items.append(item)
                     self._bytes += len(item.content or b"")
                     self._change.notify_all()
+                    if not self._rung:
+                        self._rung = True
+                        self._clapper.send_bytes(b"!")
         except BaseException as error:
             self._error = error
         finally:

@@ -7,18 +7,20 @@ one that hangs is ended with it. A board in shared memory tells the other side w
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import queue
 import signal
 import threading
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from voxtrait.batch.items import Item
-from voxtrait.batch.remote import is_address, open_remote, read_remote
+from voxtrait.engine.items import Item, Wish
+from voxtrait.engine.remote import is_address, open_remote, read_remote
 from voxtrait.errors import AudioError, UsageError, VoxtraitError
 from voxtrait.parallel import end_with_parent
 
@@ -33,7 +35,7 @@ __all__ = ["BOARD_SIZE", "SMALL", "Board", "Plan", "work"]
 SMALL: Final = 2 << 20
 
 #: Numbers on a board.
-BOARD_SIZE: Final = 5
+BOARD_SIZE: Final = 7
 _NOTHING: Final = -1.0
 
 
@@ -42,14 +44,18 @@ class Plan:
     """How recordings are heard.
 
     Attributes:
-        bundle: the model.
-        segments, speakers, channel: as in `Predictor.predict`.
+        bundles: the models, of different titles.
+        wish: of items without one of their own.
+        niceness: by how much the processes give way to others.
     """
 
-    bundle: ModelBundle
-    segments: bool = False
-    speakers: bool = False
-    channel: int | None = None
+    bundles: tuple[ModelBundle, ...]
+    wish: Wish = field(default_factory=Wish)
+    niceness: int = 0
+
+    def title(self, item: Item) -> str:
+        """Return the name and version of the model that hears an item."""
+        return (item.wish or self.wish).model or self.bundles[0].title
 
 
 class Board:
@@ -64,13 +70,16 @@ class Board:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._numbers[:] = [_NOTHING, 0.0, _NOTHING, 0.0, 0.0]
+        self._numbers[:] = [_NOTHING, 0.0, _NOTHING, 0.0, 0.0, 0.0, _NOTHING]
 
     def listens(self, number: int | None, seconds: float = 0.0) -> None:
         """Note the number of the item that is being heard, and how much more of it was."""
         self._numbers[1] += 1
-        self._numbers[0] = _NOTHING if number is None else number
+        place = _NOTHING if number is None else number
+        if self._numbers[0] != place:
+            self._numbers[0], self._numbers[5] = place, 0.0
         self._numbers[4] += seconds
+        self._numbers[5] += seconds
 
     def reads(self, number: int | None) -> None:
         """Note the number of the item that is being read, ahead of its turn."""
@@ -82,10 +91,22 @@ class Board:
         """Seconds of audio since `clear`."""
         return float(self._numbers[4])
 
+    def heard_of(self, number: int) -> float:
+        """Return the seconds of an item that is being heard; 0.0 for any other."""
+        return float(self._numbers[5]) if self._numbers[0] == number else 0.0
+
+    def give_up(self, number: int) -> None:
+        """Ask that an item is given up; the last one asked for counts."""
+        self._numbers[6] = number
+
+    def is_given_up(self, number: int) -> bool:
+        """Return whether an item is to be given up."""
+        return bool(self._numbers[6] == number)
+
     @property
     def works(self) -> tuple[tuple[int | None, float], tuple[int | None, float]]:
         """What is being heard and what is being read: the number of the item, and a count of headway."""
-        hears, heard, reads, read, _ = self._numbers
+        hears, heard, reads, read = self._numbers[:4]
         return (
             (None if hears == _NOTHING else int(hears), heard),
             (None if reads == _NOTHING else int(reads), read),
@@ -95,6 +116,7 @@ class Board:
 #: Items with their numbers, and what is heard of each.
 _Chunk = list[tuple[int, Item]]
 _Read = list[tuple[int, Item, "AudioSource | AudioError"]]
+_Sources = dict[int, tuple[Item, "AudioSource | AudioError"]]
 
 
 def work(connection: Connection, numbers: Any, plan: Plan) -> None:
@@ -104,6 +126,8 @@ def work(connection: Connection, numbers: Any, plan: Plan) -> None:
     """
     # Ctrl-C ends the run in the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if plan.niceness:
+        os.nice(plan.niceness)
     threading.Thread(target=end_with_parent, daemon=True).start()
     # What a decoder prints there, nobody knows the file of.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -115,67 +139,92 @@ def work(connection: Connection, numbers: Any, plan: Plan) -> None:
     try:
         from voxtrait.predictor import Predictor
 
-        predictor = Predictor(plan.bundle, threads=1)
+        predictors = {bundle.title: Predictor(bundle, threads=1) for bundle in plan.bundles}
     except Exception as error:
         connection.send(error if isinstance(error, VoxtraitError) else _no_start(error))
         return
     connection.send(None)
     threading.Thread(target=_read_ahead, args=(arrived, board, read), daemon=True).start()
-    hearing = _Hearing(predictor, plan, board)
+    hearing = _Hearing(predictors, plan, board)
     while (chunk := read.get()) is not None:
         connection.send(hearing.answers(chunk))
 
 
 class _Hearing:
-    """Hears chunks with one predictor."""
+    """Hears chunks, with a predictor for each model."""
 
-    def __init__(self, predictor: Predictor, plan: Plan, board: Board) -> None:
-        self._predictor = predictor
+    def __init__(self, predictors: dict[str, Predictor], plan: Plan, board: Board) -> None:
+        self._predictors = predictors
         self._plan = plan
         self._board = board
 
     def answers(self, chunk: _Read) -> list[dict[str, Any]]:
         """Return an answer for each item, in order."""
-        title = self._plan.bundle.title
-        sources = {number: source for number, _, source in chunk if not isinstance(source, AudioError)}
-        try:
-            found = self._hear(sources)
-        except Exception:
-            # A fault of the program at one of them: the others are to have their answers.
-            found = {number: self._alone(number, source) for number, source in sources.items()}
+        found: dict[int, dict[str, Any]] = {}
+        # Those that are to be heard alike share runs of the model.
+        for _, group in itertools.groupby(chunk, key=lambda read: self._wish(read[1])):
+            found |= self._group({number: (item, source) for number, item, source in group})
         self._board.listens(None)
         answers = []
         for number, item, source in chunk:
             if isinstance(source, AudioError):
-                answers.append(failure(item.name, source.code, source.message, title))
+                answers.append(failure(item.name, source.code, source.message, self._plan.title(item)))
                 continue
             answers.append({**found[number], "file": item.name})
             if isinstance(source, io.IOBase):
                 source.close()
         return answers
 
-    def _hear(self, sources: dict[int, AudioSource]) -> dict[int, dict[str, Any]]:
-        numbers, recordings = list(sources), list(sources.values())
-        options = {name: getattr(self._plan, name) for name in ("channel", "segments", "speakers")}
+    def _wish(self, item: Item) -> Wish:
+        return item.wish or self._plan.wish
+
+    def _group(self, group: _Sources) -> dict[int, dict[str, Any]]:
+        """Hear items of one wish; where the program fails at one of them, the others have their answers."""
+        readable = {number: read for number, read in group.items() if not isinstance(read[1], AudioError)}
+        try:
+            return self._hear(readable)
+        except Exception:
+            return {number: self._alone(number, *read) for number, read in readable.items()}
+
+    def _hear(self, group: _Sources) -> dict[int, dict[str, Any]]:
+        if not group:
+            return {}
+        items = {number: item for number, (item, _) in group.items()}
+        numbers, recordings = list(group), [cast("AudioSource", source) for _, source in group.values()]
+        first = items[numbers[0]]
+        wish = self._wish(first)
+        predictor = self._predictors[self._plan.title(first)]
+        tick = self._ticker(items, wish.longest)
+        options: Any = {name: getattr(wish, name) for name in ("channel", "segments", "speakers")}
         if len(numbers) == 1:
             # It may be long: listening and the model run each on a thread of its own.
             self._board.listens(numbers[0])
-            tick = partial(self._board.listens, numbers[0])
-            heard = list(self._predictor.predict_many(recordings, tick=tick, **options))
+            heard = list(predictor.predict_many(recordings, tick=lambda more: tick(0, more), **options))
         else:
-
-            def tick_at(place: int, seconds: float) -> None:
-                self._board.listens(numbers[place], seconds)
-
-            heard = self._predictor.predict_together(recordings, tick=tick_at, **options)
+            heard = predictor.predict_together(recordings, tick=tick, **options)
         return {number: answer.to_dict() for number, answer in zip(numbers, heard, strict=True)}
 
-    def _alone(self, number: int, source: AudioSource) -> dict[str, Any]:
+    def _ticker(self, items: dict[int, Item], longest: float | None) -> Callable[[int, float], None]:
+        """Return what is told the seconds heard of the item at a place; it raises to give it up."""
+        numbers = list(items)
+
+        def tick(place: int, seconds: float) -> None:
+            number = numbers[place]
+            self._board.listens(number, seconds)
+            name = items[number].name
+            if self._board.is_given_up(number):
+                raise AudioError("cancelled", f"{name} is not wanted any more.")
+            if longest is not None and self._board.heard_of(number) > longest:
+                raise AudioError("too_long", f"{name} is longer than the {longest:g} seconds that are heard.")
+
+        return tick
+
+    def _alone(self, number: int, item: Item, source: AudioSource | AudioError) -> dict[str, Any]:
         try:
-            return self._hear({number: source})[number]
+            return self._hear({number: (item, source)})[number]
         except Exception as error:
             message = f"voxtrait failed at it ({_reason(error)})."
-            return failure("", "internal", message, self._plan.bundle.title)
+            return failure("", "internal", message, self._plan.title(item))
 
 
 def _no_start(error: Exception) -> UsageError:
@@ -205,10 +254,22 @@ class _Content(io.BytesIO):
 def _receive(connection: Connection, arrived: queue.Queue[_Chunk | None]) -> None:
     while True:
         try:
-            arrived.put(connection.recv())
+            chunk = connection.recv()
+            arrived.put(
+                [(number, _with_file(item, connection, has_file)) for number, item, has_file in chunk]
+            )
         except (EOFError, OSError):
             arrived.put(None)
             return
+
+
+def _with_file(item: Item, connection: Connection, has_file: bool) -> Item:
+    """Return an item with the file whose descriptor follows."""
+    if not has_file:
+        return item
+    raw = io.FileIO(recv_handle(connection), "rb")
+    raw.name = item.name
+    return replace(item, file=io.BufferedReader(raw))
 
 
 def _read_ahead(arrived: queue.Queue[_Chunk | None], board: Board, read: queue.Queue[_Read | None]) -> None:
@@ -226,6 +287,8 @@ def _read_ahead(arrived: queue.Queue[_Chunk | None], board: Board, read: queue.Q
 def _source(item: Item) -> AudioSource | AudioError:
     if item.content is not None:
         return _Content(item.content, item.name)
+    if item.file is not None:
+        return item.file
     small = item.size is not None and item.size <= SMALL
     try:
         if is_address(item.path):

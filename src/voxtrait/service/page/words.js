@@ -1,0 +1,83 @@
+// Numbers and answers as people read them; the same wording as the command line's where it has one.
+
+/** Return seconds as m:ss, from an hour on as h:mm:ss. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds + 1e-6));
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}:${two(whole % 60)}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+}
+
+/** Return a probability in percent; only certainty is 100 %. */
+export function percent(probability) {
+  if (probability >= 0.995 && probability < 1) return ">99 %";
+  if (probability > 0 && probability < 0.005) return "<1 %";
+  return `${Math.round(probability * 100)} %`;
+}
+
+/** Return a size in bytes as people say it. */
+export function bytes(size) {
+  const units = ["bytes", "kB", "MB", "GB"];
+  let unit = 0;
+  let number = size;
+  while (number >= 999.5 && unit < units.length - 1) {
+    number /= 1000;
+    unit += 1;
+  }
+  return `${number >= 10 || unit === 0 ? Math.round(number) : number.toFixed(1)} ${units[unit]}`;
+}
+
+const PEOPLE = { female: "woman", male: "man", unsure: "unsure" };
+/** The class of an answer in the style sheets, and its noun. */
+export const kindOf = (gender) => PEOPLE[gender.label];
+
+const ofChild = (age) => Boolean(age?.groups) && age.group !== "unsure" && age.groups.child >= 0.5;
+
+/** Return a gender answer as a sentence's start: "Sounds like a woman", "Unsure". */
+export function soundsLike(gender, age) {
+  if (gender.label !== "unsure") return `Sounds like a ${kindOf(gender)}`;
+  return ofChild(age) ? "Unsure: perhaps a child" : "Unsure";
+}
+
+/** Return what stands behind the start: the probability, or which way an unsure one leans. */
+export function howSure(gender) {
+  const surest = percent(Math.max(gender.female, gender.male));
+  if (gender.label !== "unsure") return surest;
+  if (gender.female === gender.male) return "neither is likelier";
+  return `${surest} ${gender.female > gender.male ? "woman" : "man"}`;
+}
+
+export const hasAge = (age) => Boolean(age) && age.group !== "unsure";
+
+/** Return an age as "about 34 (26 to 45)". */
+export function aboutAge(age) {
+  return `about ${Math.round(age.years)} (${Math.round(age.low)} to ${Math.round(age.high)})`;
+}
+
+const COUNTS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"];
+export const voices = (count) => `${COUNTS[count] ?? count} ${count === 1 ? "voice" : "voices"}`;
+
+/** Return the headline of a result: what a person would say of it in one line. */
+export function headline(result) {
+  if (result.status === "no_speech") return "No speech found";
+  const speakers = result.speakers ?? [];
+  if (speakers.length < 2) return `${soundsLike(result.gender, result.age)}, ${howSure(result.gender)}`;
+  const count = (label) => speakers.filter((speaker) => speaker.gender.label === label).length;
+  const parts = [
+    [count("female"), "woman", "women"],
+    [count("male"), "man", "men"],
+  ].filter(([number]) => number).map(([number, one, many]) => (number === 1 ? `a ${one}` : `${number} ${many}`));
+  const unsure = count("unsure");
+  if (unsure && parts.length) parts.push(`${unsure} unsure`);
+  return `${voices(speakers.length)}: ${parts.length ? parts.join(", ").replace(/, (?=[^,]*$)/, " and ") : "all unsure"}`;
+}
+
+const FORMATS = {
+  table: "Text table", json: "JSON", jsonl: "JSON Lines", csv: "CSV", rttm: "RTTM", textgrid: "Praat TextGrid",
+  elan: "ELAN", audacity: "Audacity labels", webvtt: "WebVTT", srt: "SRT",
+};
+export const formatTitle = (name) => FORMATS[name] ?? name;
+
+/** Return a file's name without its extension. */
+export const stem = (name) => name.replace(/(.)\.[^./]{1,8}$/, "$1");
