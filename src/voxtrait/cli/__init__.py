@@ -37,6 +37,7 @@ from voxtrait.cli import (
     predict,
     publish,
     report,
+    serve,
     train,
 )
 from voxtrait.cli.corpus import corpus
@@ -60,6 +61,7 @@ for command in (
     annotate.annotate,
     convert.convert,
     report.report,
+    serve.serve,
     models.models,
     info.info,
     train.train,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -40,6 +41,7 @@ class Item:
         problem: why it cannot be heard, where that is known already.
         file: its bytes in a file that is open, and may have no name; whoever hears it gets the descriptor.
         wish: how to hear it, where that is not the plan's.
+        unwanted: set when nobody waits for its answer any more.
     """
 
     name: str
@@ -50,3 +52,4 @@ class Item:
     problem: Problem | None = None
     file: BinaryIO | None = None
     wish: Wish | None = None
+    unwanted: threading.Event | None = None

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from voxtrait.engine.ahead import ReadAhead
 from voxtrait.engine.items import Item
-from voxtrait.engine.worker import BOARD_SIZE, SMALL, Board, Plan, failure, work
+from voxtrait.engine.worker import BOARD_SIZE, SMALL, Board, Plan, cancelled, failure, work
 from voxtrait.errors import UsageError, VoxtraitError
 
 __all__ = ["Answered", "LocalEngine"]
@@ -52,6 +52,10 @@ class _Task:
     def has_file(self) -> bool:
         return self.item.file is not None
 
+    def portable(self) -> Item:
+        """Return the item without what stays in this process."""
+        return replace(self.item, file=None, unwanted=None)
+
 
 @dataclass(eq=False)
 class _Worker:
@@ -67,7 +71,7 @@ class _Worker:
 
     def send(self, chunk: list[_Task]) -> None:
         self.chunks.append(chunk)
-        self.connection.send([(task.number, replace(task.item, file=None), task.has_file) for task in chunk])
+        self.connection.send([(task.number, task.portable(), task.has_file) for task in chunk])
         for task in chunk:
             if task.item.file is not None:
                 send_handle(self.connection, task.item.file.fileno(), self.process.pid)
@@ -143,7 +147,9 @@ class LocalEngine:
         return sum(worker.board.heard_of(number) for worker, number in self._places(item))
 
     def give_up(self, item: Item) -> None:
-        """Give an item up, if it is being heard: its answer is the error ``cancelled``; from any thread."""
+        """Give an item up that has no answer yet: that is the error ``cancelled`` then; from any thread."""
+        if item.unwanted is not None:
+            item.unwanted.set()
         for worker, number in self._places(item):
             worker.board.give_up(number)
 
@@ -214,6 +220,9 @@ class LocalEngine:
                 break
             if item.problem is not None:
                 known.append((ahead.take(), self._failure(item, item.problem.code, item.problem.message)))
+                continue
+            if item.unwanted is not None and item.unwanted.is_set():
+                known.append((ahead.take(), self._failure(item, *cancelled(item.name))))
                 continue
             size += _size(item)
             if chunk and (size > _CHUNK_BYTES or not _is_small(item)):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voxtrait.bundle import ModelBundle
     from voxtrait.predictor import Predictor
 
-__all__ = ["BOARD_SIZE", "SMALL", "Board", "Plan", "work"]
+__all__ = ["BOARD_SIZE", "SMALL", "Board", "Plan", "cancelled", "failure", "work"]
 
 #: Bytes of a file that is read as a whole, ahead of its turn, and heard together with others.
 SMALL: Final = 2 << 20
@@ -213,7 +213,7 @@ class _Hearing:
             self._board.listens(number, seconds)
             name = items[number].name
             if self._board.is_given_up(number):
-                raise AudioError("cancelled", f"{name} is not wanted any more.")
+                raise AudioError(*cancelled(name))
             if longest is not None and self._board.heard_of(number) > longest:
                 raise AudioError("too_long", f"{name} is longer than the {longest:g} seconds that are heard.")
 
@@ -241,6 +241,11 @@ def failure(name: str, code: str, message: str, title: str) -> dict[str, Any]:
 
     problem = Problem(code, message)
     return Prediction(name, "error", None, None, None, None, title, error=problem).to_dict()
+
+
+def cancelled(name: str) -> tuple[str, str]:
+    """Return code and message of what is given up because nobody wants it any more."""
+    return "cancelled", f"{name} is not wanted any more."
 
 
 class _Content(io.BytesIO):

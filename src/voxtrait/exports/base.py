@@ -24,6 +24,7 @@ class Writer(ABC):
         for_people: nothing is written before ``finish``, and then in the encoding of the terminal;
             other formats are UTF-8.
         suffix: of the files that get their names here, one a recording.
+        media_type: of a document, as HTTP calls it.
         needs_timeline: it shows segments, and nothing but what they and the speakers say.
         holds_several: one document may hold several recordings.
     """
@@ -33,6 +34,7 @@ class Writer(ABC):
     appends: ClassVar[bool] = False
     for_people: ClassVar[bool] = False
     suffix: ClassVar[str]
+    media_type: ClassVar[str] = "text/plain"
     needs_timeline: ClassVar[bool] = False
     holds_several: ClassVar[bool] = True
 

@@ -48,6 +48,7 @@ class CsvWriter(Writer):
     name = "csv"
     suffixes = (".csv",)
     suffix = ".csv"
+    media_type = "text/csv"
 
     def __init__(self, stream: TextIO, *, segments: bool = False, speakers: bool = False) -> None:
         super().__init__(stream, segments=segments, speakers=speakers)

@@ -38,6 +38,7 @@ class ElanWriter(DocumentWriter):
     name = "elan"
     suffixes = (".eaf",)
     suffix = ".eaf"
+    media_type = "application/xml"
 
     def write_timeline(self, prediction: Prediction, segments: tuple[Segment, ...]) -> None:
         self.stream.write(_HEAD.format(date=datetime.now(UTC).isoformat(timespec="seconds")))

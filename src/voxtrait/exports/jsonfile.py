@@ -21,6 +21,7 @@ class JsonLinesWriter(Writer):
     name = "jsonl"
     suffixes = (".jsonl", ".ndjson")
     suffix = ".jsonl"
+    media_type = "application/jsonl"
     appends = True
 
     def write(self, prediction: Prediction) -> None:
@@ -36,6 +37,7 @@ class JsonWriter(Writer):
     name = "json"
     suffixes = (".json",)
     suffix = ".json"
+    media_type = "application/json"
     _empty = True
 
     def write(self, prediction: Prediction) -> None:

@@ -12,7 +12,7 @@ from voxtrait.errors import UsageError
 from voxtrait.exports.jsonfile import JsonLinesWriter, JsonWriter
 from voxtrait.results import Prediction, Status
 
-__all__ = ["read_results"]
+__all__ = ["check_result", "read_results"]
 
 #: Characters read at a time.
 _CHUNK: Final = 1 << 16
@@ -123,14 +123,14 @@ class _Text:
 def _result(path: Path, line: int, element: Any) -> Prediction:
     try:
         prediction = Prediction.from_dict(element)
-        _check(prediction)
+        check_result(prediction)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise _damaged(path, line, reason) from error
     return prediction
 
 
-def _check(prediction: Prediction) -> None:
+def check_result(prediction: Prediction) -> None:
     """Raise if the writers could not rely on an answer.
 
     Raises:

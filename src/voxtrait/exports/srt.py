@@ -14,6 +14,7 @@ class SrtWriter(DocumentWriter):
     name = "srt"
     suffixes = (".srt",)
     suffix = ".srt"
+    media_type = "application/x-subrip"
 
     def write_timeline(self, prediction: Prediction, segments: tuple[Segment, ...]) -> None:
         for number, segment in enumerate(segments, 1):

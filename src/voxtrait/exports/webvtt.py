@@ -17,6 +17,7 @@ class WebVttWriter(DocumentWriter):
     name = "webvtt"
     suffixes = (".vtt",)
     suffix = ".vtt"
+    media_type = "text/vtt"
 
     def write_timeline(self, prediction: Prediction, segments: tuple[Segment, ...]) -> None:
         self.stream.write("WEBVTT\n")

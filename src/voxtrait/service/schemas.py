@@ -1,0 +1,96 @@
+"""Answers as the description of the interface shows them; `voxtrait.results` is what they are made from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from voxtrait.exports import EXPORTS
+from voxtrait.labels import AGE_GROUPS
+
+__all__ = ["PREDICTION", "PredictionBody"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Years = Annotated[float, Field(ge=0, le=200)]
+Text = Annotated[str, Field(max_length=4096)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemNote(_Body):
+    """A code for programs and a sentence for people."""
+
+    code: Text
+    message: Text
+
+
+class GenderBody(_Body):
+    """Calibrated probabilities; "unsure" where neither decides."""
+
+    label: Literal["female", "male", "unsure"]
+    female: Probability
+    male: Probability
+
+
+class AgeBody(_Body):
+    """Years, an interval that holds the true age with probability ``coverage``, and age groups."""
+
+    years: Years
+    low: Years
+    high: Years
+    coverage: Probability
+    group: Literal[(*AGE_GROUPS, "unsure")]  # type: ignore[valid-type]
+    groups: Annotated[
+        dict[Literal[tuple(AGE_GROUPS)], Probability],  # type: ignore[valid-type]
+        Field(min_length=len(AGE_GROUPS)),
+    ]
+
+
+class SegmentBody(_Body):
+    """A stretch of speech of one voice; times in seconds."""
+
+    start: Seconds
+    end: Seconds
+    speaker: Text | None = None
+    gender: GenderBody
+    age: AgeBody
+
+
+class SpeakerBody(_Body):
+    """One voice, with its seconds of speech."""
+
+    speaker: Text
+    speech: Seconds
+    gender: GenderBody
+    age: AgeBody
+
+
+class PredictionBody(_Body):
+    """The answer for a recording."""
+
+    file: Text
+    status: Literal["ok", "no_speech", "error"]
+    duration: Seconds | None
+    speech: Seconds | None
+    gender: GenderBody | None
+    age: AgeBody | None
+    segments: Annotated[list[SegmentBody], Field(max_length=200_000)] | None = None
+    speakers: Annotated[list[SpeakerBody], Field(max_length=10_000)] | None = None
+    warnings: list[ProblemNote] = []
+    error: ProblemNote | None
+    model: Text
+
+
+#: An answer, or the document of another format.
+PREDICTION: Final[dict[str, Any]] = {
+    "description": "The answer, in the form asked for.",
+    "content": {
+        writer.media_type: {"schema": {"type": "string"}}
+        for writer in EXPORTS.values()
+        if writer.media_type != "application/json"
+    },
+}
