@@ -163,6 +163,8 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (predict, convert, jobs, stream, models, health):
         app.include_router(room.router)
     _add_page(app)
+    if not house.keys.wanted:
+        _describe_as_open(app)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -173,6 +175,16 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Observer, metrics=house.metrics)
     return app
+
+
+def _describe_as_open(app: FastAPI) -> None:
+    """Leave out of the description of the interface that it asks for keys."""
+    description = app.openapi()
+    description.get("components", {}).pop("securitySchemes", None)
+    for ways in description["paths"].values():
+        for way in ways.values():
+            way.pop("security", None)
+            way["responses"].pop("401", None)
 
 
 class _Page(StaticFiles):

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from voxtrait.errors import UsageError
+from voxtrait.keyfile import read_keys
 from voxtrait.service.problems import Refusal
 
 __all__ = ["Keys", "wants_key"]
@@ -29,22 +29,12 @@ class Keys:
 
     @classmethod
     def read(cls, path: Path | None) -> Keys:
-        """Read a file with a key a line; empty lines and those that begin with # are skipped.
+        """Read a file of keys; None allows everybody.
 
         Raises:
             UsageError: ``usage`` if it cannot be read or holds no key.
         """
-        if path is None:
-            return cls(None)
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise UsageError("usage", f"The file of API keys {path} cannot be read: {reason}.") from error
-        keys = [line for line in lines if line and not line.startswith("#")]
-        if not keys:
-            raise UsageError("usage", f"There is no API key in {path}: write one a line.")
-        return cls(keys)
+        return cls(None if path is None else read_keys(path))
 
     @property
     def wanted(self) -> bool:

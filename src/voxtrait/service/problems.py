@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from voxtrait.errors import AudioError, VoxtraitError
 
@@ -109,9 +110,9 @@ def install_problems(app: FastAPI) -> None:
         if error.status_code == 404:
             return problem_response(404, "no_route", "There is nothing at this address: see /openapi.json.")
         if error.status_code == 405:
-            allowed = headers.get("Allow") or headers.get("allow", "")
-            detail = f"{request.method} is not for this address: use {allowed or 'another method'}."
-            return problem_response(405, "method", detail, headers)
+            allowed = ", ".join(_methods(request))
+            detail = f"{request.method} is not for this address: use {allowed}."
+            return problem_response(405, "method", detail, {"Allow": allowed})
         return problem_response(error.status_code, "usage", str(error.detail), headers)
 
     @app.exception_handler(ClientDisconnect)
@@ -131,6 +132,12 @@ def install_problems(app: FastAPI) -> None:
         return _fault(error)
 
 
+def _methods(request: Request) -> list[str]:
+    """Return the methods of an address; the framework's error names those of one route alone."""
+    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in fitting for method in getattr(route, "methods", None) or ()})
+
+
 def _fault(error: Exception) -> Response:
     _log.error("fault", exc_info=error)
     return problem_response(500, "internal", "The service failed at this request; its log says why.")
@@ -139,7 +146,7 @@ def _fault(error: Exception) -> Response:
 def _sentence(error: RequestValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-    return f"{place}: {first['msg'].rstrip('.')}."
+    return f"{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}."
 
 
 def audio_refusal(code: str, message: str) -> Refusal:

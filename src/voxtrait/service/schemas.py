@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from voxtrait.exports import EXPORTS
 from voxtrait.labels import AGE_GROUPS
@@ -83,6 +83,14 @@ class PredictionBody(_Body):
     warnings: list[ProblemNote] = []
     error: ProblemNote | None
     model: Text
+
+    @model_validator(mode="after")
+    def _status_fits(self) -> Self:
+        if (self.status == "ok") != (self.gender is not None) or (self.gender is None) != (self.age is None):
+            raise ValueError('gender and age are there if and only if status is "ok"')
+        if (self.status == "error") != (self.error is not None):
+            raise ValueError('error is there if and only if status is "error"')
+        return self
 
 
 #: An answer, or the document of another format.

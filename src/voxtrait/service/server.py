@@ -89,6 +89,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Before it waits for connections: live streams and events of jobs end only when they are told.
         self._house.stopping.set()
+        await self._house.streams.drained(self._house.settings.grace)
         await super().shutdown(sockets)
 
 

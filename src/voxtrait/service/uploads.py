@@ -151,7 +151,7 @@ async def _from_body(body: AsyncGenerator[bytes, None]) -> Upload:
 
 
 def _unnamed() -> BinaryIO:
-    return cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever is given it
+    return cast(BinaryIO, tempfile.TemporaryFile())
 
 
 async def _from_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upload:
