@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -10,6 +12,9 @@ from hypothesis import settings
 from evaluation_toys import Terminal, bundle_in, corpus_in
 from training_toys import Train, command, environment
 from voxtrait.bundle import CalibrationRow, GenderCard
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("no deadline", deadline=None)
@@ -103,3 +108,25 @@ def gender_only(workshop: Path) -> Path:
     """A bundle that tells nothing but gender, and that another way."""
     gender = GenderCard(calibration=(CalibrationRow(speech=1, scale=0.5, bias=1),), unsure_below=0.7)
     return bundle_in(workshop, "gender-only", gender=gender, age=None, embedding=None)
+
+
+@pytest.fixture(scope="session")
+def page_address(workshop: Path) -> Iterator[str]:
+    """The address of a service with the default model."""
+    from page_toys import page_service
+
+    folder = workshop / "page-service"
+    folder.mkdir()
+    with page_service(folder) as address:
+        yield address
+
+
+# Of a module: while Playwright runs, no other test could run an event loop.
+@pytest.fixture(scope="module")
+def browser(workshop: Path) -> Iterator[Browser]:
+    """Chromium, whose microphone hears the interview of the examples."""
+    from page_toys import EXAMPLES, chromium, made
+
+    talk = made(workshop, "talk.wav", "-i", EXAMPLES / "interview.m4a", "-ar", "48000", "-ac", "1")
+    with chromium(talk) as running:
+        yield running

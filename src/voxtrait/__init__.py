@@ -5,16 +5,19 @@
     >>> answer.gender.label, answer.age.years  # doctest: +SKIP
     ('female', 34.1)
 
-`predict` answers for one recording; a `Predictor` keeps the model and handles many.
+`predict` answers for one recording; a `Predictor` keeps the model and handles many; a `Client` has a service
+of `voxtrait serve` do it.
 """
 
 from voxtrait.bundle import ModelBundle, available_bundles, load_bundle
+from voxtrait.client import Client
 from voxtrait.errors import (
     AudioError,
     BundleError,
     CorpusError,
     MissingExtraError,
     RecipeError,
+    ServiceError,
     UsageError,
     VoxtraitError,
 )
@@ -25,6 +28,7 @@ __all__ = [
     "AgeEstimate",
     "AudioError",
     "BundleError",
+    "Client",
     "CorpusError",
     "GenderEstimate",
     "MissingExtraError",
@@ -34,6 +38,7 @@ __all__ = [
     "Problem",
     "RecipeError",
     "Segment",
+    "ServiceError",
     "SpeakerSummary",
     "UsageError",
     "VoxtraitError",

@@ -7,6 +7,7 @@
     ├── BundleError        a model bundle that cannot be trusted or read
     ├── CorpusError        a corpus or manifest that cannot be used
     ├── RecipeError        a training recipe with a wrong key or value
+    ├── ServiceError       a service that cannot be reached, or cannot answer
     ├── UsageError         an option or an argument that makes no sense
     └── MissingExtraError  a feature whose optional packages are not installed
 
@@ -26,6 +27,7 @@ __all__ = [
     "CorpusError",
     "MissingExtraError",
     "RecipeError",
+    "ServiceError",
     "UsageError",
     "VoxtraitError",
     "require",
@@ -48,7 +50,8 @@ class AudioError(VoxtraitError):
     """A source that cannot be heard.
 
     Codes: ``not_found``, ``not_readable``, ``empty``, ``not_audio``, ``no_audio_stream``,
-    ``corrupt``, ``bad_header``, ``bad_samples``, ``bad_channel``, ``bad_rate``.
+    ``corrupt``, ``bad_header``, ``bad_samples``, ``bad_channel``, ``bad_rate``; of a service also
+    ``too_long``, ``too_large``, ``decoder_died``, ``timed_out``, ``internal``.
     """
 
 
@@ -73,6 +76,15 @@ class RecipeError(VoxtraitError):
 
     Codes: ``recipe_not_found``, ``recipe_syntax``, ``recipe_field``, ``run_exists``, ``run_corrupt``,
     ``diverged``, ``encoder_not_found``, ``encoder_corrupt``.
+    """
+
+
+class ServiceError(VoxtraitError):
+    """A service that cannot be reached, or cannot answer, whatever the recording.
+
+    Codes: ``unreached``, ``timed_out``, ``broken_off``, ``not_voxtrait``, ``key``; as the service tells them
+    ``busy``, ``stopping``, ``workers``, ``database``, ``no_space``, ``too_slow``, ``no_job``, ``not_done``,
+    ``origin``, ``missing_extra``.
     """
 
 

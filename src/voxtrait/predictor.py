@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Final
@@ -71,6 +71,10 @@ class Predictor:
         model: a bundle, or what `load_bundle` takes: a shipped name, a folder, a zip, a hub name.
         threads: recordings that are decoded and searched for speech at once; None is one a core.
 
+    Attributes:
+        bundle: the model.
+        judge: what runs it.
+
     Raises:
         BundleError: if the bundle cannot be used.
         UsageError: if ``threads`` is less than 1.
@@ -87,7 +91,7 @@ class Predictor:
         self._extractor = build_features(card.features.name, card.features.config)
         self._preprocess = build_preprocessor(card.preprocess)
         self._detector = SpeechDetector()
-        self._judge = Judge(self.bundle, threads=1, width=self._extractor.size)
+        self.judge = Judge(self.bundle, threads=1, width=self._extractor.size)
 
     def predict(
         self,
@@ -115,10 +119,10 @@ class Predictor:
         """
         job = _Job(source, name or source_name(source))
         with open_audio(source, rate=rate, channel=channel) as stream:
-            listener = self._listener(segments or speakers)
+            listener = self.listener(segments or speakers)
             windows = listener.windows(stream, job.heard)
             while batch := list(islice(windows, _BATCH)):
-                job.scores += self._judge.score(batch)
+                job.scores += self.judge.score(batch)
             _note_end(job, stream)
         return self._sum_up(job, segments, speakers)
 
@@ -143,7 +147,7 @@ class Predictor:
         """
         queued = iter(sources)
         waiting: deque[_Job] = deque()
-        with _Listening(self._listener(segments or speakers), channel, self._threads, tick) as work:
+        with _Listening(self.listener(segments or speakers), channel, self._threads, tick) as work:
             while True:
                 for source in islice(queued, _AHEAD - len(waiting)):
                     job = _Job(source, source_name(source))
@@ -172,7 +176,7 @@ class Predictor:
             tick: told the place of each source when it is opened, with 0.0, and then with the seconds of
                 audio each time there is more.
         """
-        listener = self._listener(segments or speakers)
+        listener = self.listener(segments or speakers)
         jobs = [_Job(source, source_name(source)) for source in sources]
         waiting: list[tuple[_Job, FeatureWindow | None]] = []
         for place, job in enumerate(jobs):
@@ -196,7 +200,7 @@ class Predictor:
         """Run the model on the windows that are there; an item without one ends its recording."""
         windows = [(job, window) for job, window in items if window is not None]
         if windows:
-            scores = self._judge.score([window for _, window in windows])
+            scores = self.judge.score([window for _, window in windows])
             for (job, _), score in zip(windows, scores, strict=True):
                 job.scores.append(score)
         # Only now: a recording is done when its last window has its score.
@@ -206,38 +210,49 @@ class Predictor:
     def _sum_up(self, job: _Job, segments: bool, speakers: bool) -> Prediction:
         if job.fault is not None:
             raise job.fault
-        title = self.bundle.title
         if job.error is not None:
             problem = Problem(job.error.code, job.error.message)
-            return Prediction(job.name, "error", None, None, None, None, title, error=problem)
-        speech = job.heard.speech / SAMPLE_RATE
-        if not job.scores or speech < self.bundle.card.min_speech:
+            return Prediction(job.name, "error", None, None, None, None, self.bundle.title, error=problem)
+        answer = self.sum_up(job.name, job.scores, job.heard.speech / SAMPLE_RATE, segments, speakers)
+        return replace(answer, duration=job.duration, warnings=job.warnings)
+
+    def sum_up(
+        self, name: str, windows: list[WindowScore], speech: float, segments: bool, speakers: bool
+    ) -> Prediction:
+        """Return what the windows of a recording say together, without its length and warnings.
+
+        Args:
+            name: of the recording.
+            windows: emptied.
+            speech: seconds in the recording.
+            segments, speakers: as in `predict`.
+        """
+        title = self.bundle.title
+        if not windows or speech < self.bundle.card.min_speech:
             empty = () if segments else None
             voices = () if speakers else None
-            return Prediction(
-                job.name, "no_speech", job.duration, speech, None, None, title, empty, voices, job.warnings
-            )
-        scores = Scores.of(job.scores)
+            return Prediction(name, "no_speech", None, speech, None, None, title, empty, voices)
+        scores = Scores.of(windows)
         # A day has 25,000 windows: once is enough of them.
-        job.scores.clear()
-        gender, age = self._judge.estimate(scores)
+        windows.clear()
+        gender, age = self.judge.estimate(scores)
         timeline = None
         if segments or speakers:
-            timeline = build_timeline(scores, self._judge, self.bundle.card.embedding)
+            timeline = build_timeline(scores, self.judge, self.bundle.card.embedding)
         return Prediction(
-            job.name,
+            name,
             "ok",
-            job.duration,
+            None,
             speech,
             gender,
             age,
             title,
             segments=timeline.segments if timeline and segments else None,
             speakers=timeline.speakers if timeline and speakers else None,
-            warnings=job.warnings,
         )
 
-    def _listener(self, every_window: bool) -> Listener:
+    def listener(self, every_window: bool) -> Listener:
+        """Return what cuts recordings into windows: every one, or as many as a total needs."""
         keep = None if every_window else _KEEP
         return Listener(self._detector, self._extractor, self.bundle.card.window, keep, self._preprocess)
 

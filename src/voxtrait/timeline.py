@@ -13,10 +13,10 @@ from voxtrait.results import Segment, SpeakerSummary
 from voxtrait.scoring import Judge, Scores
 from voxtrait.speakers import trace_voices
 
-__all__ = ["Timeline", "build_timeline"]
+__all__ = ["MAX_PAUSE", "Timeline", "build_timeline"]
 
 #: Seconds of silence that a segment may hold.
-_MAX_PAUSE = 0.5
+MAX_PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _stretches(scores: Scores, voices: list[NDArray[np.int64]]) -> list[_Stretch
     for window, pieces in enumerate(scores.pieces):
         for piece, voice in zip(pieces, voices[window].tolist(), strict=True):
             last = found[-1] if found else None
-            if last is None or last.voice != voice or piece.start - last.end > _MAX_PAUSE * SAMPLE_RATE:
+            if last is None or last.voice != voice or piece.start - last.end > MAX_PAUSE * SAMPLE_RATE:
                 found.append(_Stretch(voice, piece.start, piece.end, [window], [piece.size]))
             else:
                 last.end = piece.end

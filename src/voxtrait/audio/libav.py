@@ -19,9 +19,10 @@ from ..errors import AudioError
 from ..results import Problem
 from .headers import Header, mp3_length, ogg_is_cut
 from .inputs import ByteReader
+from .pipe import BytePipe
 from .samples import Chunk, check_format, tell_if_cut, to_float
 
-__all__ = ["read_libav"]
+__all__ = ["read_libav", "read_webm"]
 
 #: The containers that may be read. None of them opens another file or address, as playlists do
 #: (hls, dash, concat, sdp, ...), and none takes a text or a picture for audio.
@@ -47,6 +48,9 @@ _LONGEST_GAP: Final = 600.0
 #: A lossy decoder overshoots full scale, but not so far, unless its data are damaged.
 _LOUDEST: Final = 4.0
 
+#: Seconds in a chunk of what is read as it arrives: every frame, for none is that short.
+_AT_ONCE: Final = 0.001
+
 _TYPES: Final[dict[str, type[np.generic]]] = {
     "u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64
 }  # fmt: skip
@@ -69,7 +73,7 @@ def read_libav(
     with container:
         reading = _Reading(container, _best_stream(container, name))
         declared = _declared_seconds(reading, source)
-        yield from _gather(reading, name)
+        yield from _gather(reading, name, 1.0)
     if source.error is not None:
         return
     if not reading.seconds and (reading.failures or declared):
@@ -78,19 +82,49 @@ def read_libav(
         _warn(reading, declared, source, header, name, warnings)
 
 
-def _warn(
-    reading: _Reading, declared: float, source: ByteReader, header: Header, name: str, warnings: list[Problem]
-) -> None:
+def read_webm(source: BytePipe, name: str, warnings: list[Problem]) -> Generator[Chunk, None, None]:
+    """Yield the sound of a WebM that is still being written, frame by frame as it arrives.
+
+    Raises:
+        AudioError: ``not_audio``, ``empty``, ``no_audio_stream``, ``bad_header``, ``not_readable``.
+    """
+    # Nothing is probed: it would read far ahead. ``nobuffer`` among its flags would lose the first frame.
+    options = {"format_whitelist": "matroska,webm", "protocol_whitelist": "none"}
+    try:
+        container = av.open(source, "r", format="matroska", options=options, metadata_errors="ignore")
+    except av.FFmpegError as error:
+        if not source.taken:
+            raise AudioError("empty", f"{name} holds no sound: not one byte came.") from error
+        raise AudioError("not_audio", f"{name} is not WebM: its first bytes are something else.") from error
+    with container:
+        reading = _Reading(container, _best_stream(container, name))
+        yield from _gather(reading, name, _AT_ONCE)
+    if not reading.seconds:
+        raise AudioError("empty", f"{name} holds no sound: it has a header and no samples.")
+    _warn_of_damage(reading, name, warnings)
+
+
+def _warn_of_damage(reading: _Reading, name: str, warnings: list[Problem]) -> None:
     if reading.lost:
         lost = f"{name} is damaged: {reading.lost} piece(s) of it could not be decoded."
         warnings.append(Problem("damaged", lost))
+    if reading.broken:
+        warnings.append(
+            Problem("truncated", f"{name} breaks off after {reading.seconds:.1f} s: {reading.broken}.")
+        )
+
+
+def _warn(
+    reading: _Reading, declared: float, source: ByteReader, header: Header, name: str, warnings: list[Problem]
+) -> None:
+    _warn_of_damage(reading, name, warnings)
+    if reading.broken:
+        return
     if header.declared is not None:
         declared = reading.seconds * header.declared
-    cut = f"{name} breaks off after {reading.seconds:.1f} s"
-    if reading.broken:
-        warnings.append(Problem("truncated", f"{cut}: {reading.broken}."))
-    elif reading.format == "ogg" and ogg_is_cut(source):
-        warnings.append(Problem("truncated", f"{cut}: its last page is not whole."))
+    if reading.format == "ogg" and ogg_is_cut(source):
+        cut = f"{name} breaks off after {reading.seconds:.1f} s: its last page is not whole."
+        warnings.append(Problem("truncated", cut))
     else:
         tell_if_cut(max(reading.seconds, reading.other_seconds), declared, name, warnings)
 
@@ -277,8 +311,8 @@ def _declared_seconds(reading: _Reading, source: ByteReader) -> float:
     return min(claims, default=0.0)
 
 
-def _gather(reading: _Reading, name: str) -> Iterator[Chunk]:
-    """Join frames, of some 20 ms each, to chunks of a second: NumPy is slow on small arrays."""
+def _gather(reading: _Reading, name: str, seconds: float) -> Iterator[Chunk]:
+    """Join frames, of some 20 ms each, to chunks of at least so many seconds."""
     held: _Held | None = None
     seen: tuple[int, str, str] | None = None
     odd = False
@@ -292,13 +326,15 @@ def _gather(reading: _Reading, name: str) -> Iterator[Chunk]:
                 yield Chunk(held.format.rate, reading.to_sound(held))
             held, seen = _Held(layout), kind
         gap = reading.gap_before(frame)
-        if held.length and (gap or held.length >= layout.rate):
-            yield Chunk(layout.rate, reading.to_sound(held))
         if gap:
+            if held.length:
+                yield Chunk(layout.rate, reading.to_sound(held))
             for part in _silence(gap, layout.rate, layout.channels):
                 yield Chunk(layout.rate, part)
         held.append(frame)
         reading.seconds += gap + frame.samples / layout.rate
+        if held.length >= seconds * layout.rate:
+            yield Chunk(layout.rate, reading.to_sound(held))
     if held is not None and held.length:
         yield Chunk(layout.rate, reading.to_sound(held))
 

@@ -17,7 +17,7 @@ from .decode import decode
 from .inputs import AudioSource, open_bytes, source_name
 from .samples import Chunk, read_array
 
-__all__ = ["SAMPLE_RATE", "AudioStream", "load_audio", "open_audio"]
+__all__ = ["SAMPLE_RATE", "AudioStream", "blocks_of", "load_audio", "open_audio"]
 
 #: Hz, of all that leaves this package.
 SAMPLE_RATE: Final = 16_000
@@ -127,7 +127,7 @@ def open_audio(
             stack.callback(reader.close)
             chunks = decode(reader, name, warnings)
         stack.callback(chunks.close)
-        blocks = _cut(_resample(chunks, channel, name), size, name)
+        blocks = blocks_of(chunks, channel, size, name)
         stack.callback(blocks.close)
         return AudioStream(name, blocks, warnings, stack.pop_all())
 
@@ -138,6 +138,17 @@ def load_audio(
     """Return a whole recording as float32 of shape (samples,), mono, 16 kHz; see :func:`open_audio`."""
     with open_audio(source, rate=rate, channel=channel) as stream:
         return np.concatenate(list(stream))
+
+
+def blocks_of(
+    chunks: Iterable[Chunk], channel: int | None, size: int, name: str
+) -> Generator[NDArray[np.float32], None, None]:
+    """Yield chunks of any rates and channels as blocks of ``size`` samples at 16 kHz, and a rest.
+
+    Raises:
+        AudioError: ``bad_samples``, ``bad_channel``, or ``empty`` if there are none.
+    """
+    return _cut(_resample(chunks, channel, name), size, name)
 
 
 def _resample(

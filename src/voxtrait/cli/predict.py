@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -18,6 +19,7 @@ from voxtrait.cli.progress import ProgressLine
 from voxtrait.cli.sources import find_all
 from voxtrait.errors import UsageError, VoxtraitError
 from voxtrait.exports import EXPORTS, Writer, format_of, get_writer
+from voxtrait.keyfile import read_keys
 
 if TYPE_CHECKING:
     from voxtrait.audio import AudioSource
@@ -27,6 +29,7 @@ __all__ = ["predict"]
 
 
 def predict(
+    context: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -52,6 +55,16 @@ def predict(
     segments: SegmentsOption = False,
     speakers: SpeakersOption = False,
     channel: ChannelOption = None,
+    server: Annotated[
+        str | None,
+        typer.Option("--server", metavar="URL", help="Let a service of 'voxtrait serve' hear them."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file", metavar="FILE", help="The key of the service: the first line of a file."
+        ),
+    ] = None,
 ) -> int:
     """Tell gender and age of the speakers of recordings.
 
@@ -66,6 +79,7 @@ def predict(
       voxtrait predict debate.mkv --segments --speakers
       voxtrait predict debate.mkv -o debate.TextGrid
       cat call.ogg | voxtrait predict - --format json
+      voxtrait predict talks/ --server http://127.0.0.1:8000
     """
     target = None if output is None or str(output) == "-" else output
     writer_type = get_writer(format_name or (target and format_of(target)) or "table")
@@ -76,15 +90,13 @@ def predict(
         if not writer_type.holds_several:
             sources = _the_only(sources, writer_type.name)
 
-        from voxtrait.predictor import Predictor
-
-        predictor = Predictor(model)
+        predict_many = _hearing(resources, context, server, api_key_file)
         encoding = None if writer_type.for_people else "utf-8"
         stream = resources.enter_context(open_output(target, appends=writer_type.appends, encoding=encoding))
         with writing_to(target):
             writer = writer_type(stream, segments=segments, speakers=speakers)
         progress = ProgressLine()
-        answers = predictor.predict_many(
+        answers = predict_many(
             progress.count(sources),
             channel=channel,
             segments=segments or writer_type.needs_timeline,
@@ -98,6 +110,34 @@ def predict(
             # Leaves no file, which would be taken for one of a recording without speech.
             raise typer.Exit(1)
     return 1 if failed else 0
+
+
+def _hearing(
+    resources: ExitStack, context: typer.Context, server: str | None, api_key_file: Path | None
+) -> Callable[..., Iterator[Prediction]]:
+    """Return the `predict_many` of a model here, or of a service: of its first model unless one is named.
+
+    Raises:
+        UsageError: ``usage`` for a key without a service, or an address or a key that is none.
+        BundleError: if the model cannot be used.
+        ServiceError: if the service does not answer.
+        MissingExtraError: without the packages that a client needs.
+    """
+    model = context.params["model"]
+    if server is None:
+        if api_key_file is not None:
+            raise UsageError("usage", "--api-key-file is for a service: give its address with --server.")
+        from voxtrait.predictor import Predictor
+
+        return Predictor(model).predict_many
+    from voxtrait.client import Client
+
+    key = None if api_key_file is None else read_keys(api_key_file)[0]
+    client = resources.enter_context(Client(server, key=key))
+    source = context.get_parameter_source("model")
+    named = model if source is not None and source.name != "DEFAULT" else None
+    # Whether the service answers, and has the model, is known before anything is written.
+    return partial(client.predict_many, model=client.title(named))
 
 
 def _the_only(sources: Iterator[AudioSource], format_name: str) -> Iterator[AudioSource]:

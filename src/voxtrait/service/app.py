@@ -49,10 +49,12 @@ class Admission:
     Args:
         places: how many there are.
         metrics: told how many are taken.
+        stopping: set when nobody gets one any more.
     """
 
-    def __init__(self, places: int, metrics: Metrics) -> None:
+    def __init__(self, places: int, metrics: Metrics, stopping: asyncio.Event) -> None:
         self._places = places
+        self._stopping = stopping
         self._taken = 0
         self._metrics = metrics
 
@@ -61,8 +63,11 @@ class Admission:
         """Take a place for as long as the context lasts.
 
         Raises:
-            Refusal: 429 ``busy`` if there is none.
+            Refusal: 429 ``busy`` if there is none; 503 ``stopping``.
         """
+        if self._stopping.is_set():
+            message = "The service is being stopped: try again soon."
+            raise Refusal(503, "stopping", message, {"Retry-After": "5"})
         if self._taken >= self._places:
             raise Refusal(
                 429,
@@ -97,7 +102,7 @@ class House:
     predict: Lane
     jobs: Lane
     admission: Admission
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event
     queue: JobQueue = field(init=False)
     streams: StreamHouse = field(init=False)
 
@@ -113,7 +118,7 @@ class House:
             BundleError: if a model cannot be used.
             UsageError: if another setting cannot.
         """
-        catalog, metrics = Catalog(settings.models), Metrics()
+        catalog, metrics, stopping = Catalog(settings.models), Metrics(), asyncio.Event()
         return cls(
             settings=settings,
             catalog=catalog,
@@ -121,7 +126,8 @@ class House:
             metrics=metrics,
             predict=Lane(Plan(catalog.bundles), settings.workers),
             jobs=Lane(Plan(catalog.bundles, niceness=_NICENESS), settings.workers),
-            admission=Admission(settings.queue, metrics),
+            admission=Admission(settings.queue, metrics, stopping),
+            stopping=stopping,
         )
 
     @asynccontextmanager

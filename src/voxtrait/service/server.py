@@ -22,8 +22,9 @@ __all__ = ["serve"]
 _CONNECTIONS: Final = 1000
 #: Seconds that a connection may be idle between two requests.
 _IDLE: Final = 30
-#: Frames of a live stream that wait to be read: more stay with the sender.
-_FRAMES: Final = 4
+#: Milliseconds that what was sent may stay untaken before a connection is broken: who never reads would keep
+#: it for ever, even when it was closed.
+_UNTAKEN: Final = 60_000
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -46,7 +47,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             http=GuardedProtocol,
             ws="websockets-sansio",
             ws_max_size=MIB,
-            ws_max_queue=_FRAMES,
+            # Behind pumped audio the answer to a ping is late; streams have limits of their own.
+            ws_ping_timeout=None,
             ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
@@ -89,6 +91,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Before it waits for connections: live streams and events of jobs end only when they are told.
         self._house.stopping.set()
+        for server in self.servers:
+            server.close()
         await self._house.streams.drained(self._house.settings.grace)
         await super().shutdown(sockets)
 
@@ -96,13 +100,17 @@ class _Server(uvicorn.Server):
 def _listening(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             "usage",
             f"Nobody can listen on {settings.host}, port {settings.port}: {reason}; try another --port.",
         ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Connections have it from the socket that accepts them.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN)
+    return listener
 
 
 def _allow_connections() -> None:

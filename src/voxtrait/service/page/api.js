@@ -127,8 +127,10 @@ export async function* jobStates(id, signal) {
     const events = (pending + value).replaceAll("\r\n", "\n").split("\n\n");
     pending = events.pop();
     for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:"));
-      if (data.length) yield JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+      const lines = event.split("\n");
+      const field = (name) =>
+        lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trim());
+      if (field("event")[0] === "job") yield JSON.parse(field("data").join("\n"));
     }
   }
 }

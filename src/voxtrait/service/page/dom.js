@@ -8,14 +8,18 @@ function filled(element, attributes, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat().filter((child) => child || child === ""));
   return element;
 }
 
-/** Make an HTML element; `on…` attributes are listeners, null children are left out. */
+/** Make an HTML element; `on…` attributes are listeners, children that are null, undefined or false are left out. */
 export function h(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
+
+/** Make a button that calls `pressed`. */
+export const button = (pressed, attributes, ...children) =>
+  h("button", { type: "button", onclick: pressed, ...attributes }, ...children);
 
 /** Make an SVG element. */
 export function svg(name, attributes = {}, ...children) {

@@ -3,7 +3,7 @@
 import { deleteJob, jobResult, jobStates, postJob, predict, Refused } from "./api.js";
 
 const UPLOADS = 3;
-/** Bytes from which on a recording is likely too long for one request. */
+/** Bytes from which on a recording may be too long for one request. */
 const LARGE = 20e6;
 /** Seconds until a busy server is asked again, if it does not say. */
 const PATIENCE = 5;
@@ -91,6 +91,7 @@ async function followed(job, { signal, tell }) {
 async function byJob(wish) {
   const job = await patiently(() => postJob(wish), wish);
   openJobs.add(job.id);
+  // The next file may use the line while this one is heard.
   wish.uploaded();
   try {
     const { error } = await followed(job, wish);
@@ -113,21 +114,21 @@ async function byRequest(wish) {
 }
 
 /**
- * Return the result of a recording.
+ * Return the result of a recording; one that `isLong` is no matter of one request.
  *
  * `tell` is called with its state: waiting, uploading (`share`), busy (`seconds`), queued (`position`)
  * or hearing (`heard` seconds of a job). Throws `Refused`, or AbortError after `signal`.
  */
-export async function heardByService({ file, name, model, signal, tell }) {
+export async function heardByService({ file, name, model, isLong, signal, tell }) {
   tell({ state: "waiting" });
   const release = await place(signal);
+  tell({ state: "uploading", share: 0 });
   const sent = (share) => {
-    // Once all is sent, the next file may use the line while this one is heard.
     tell(share < 1 ? { state: "uploading", share } : { state: "hearing", heard: null });
   };
   const wish = { file, name, model, signal, tell, sent, uploaded: release };
   try {
-    return await (file.size > LARGE ? byJob(wish) : byRequest(wish));
+    return await (isLong || file.size > LARGE ? byJob(wish) : byRequest(wish));
   } finally {
     release();
   }

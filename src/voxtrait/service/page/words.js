@@ -9,11 +9,19 @@ export function clock(seconds) {
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
 }
 
-/** Return a probability in percent; only certainty is 100 %. */
-export function percent(probability) {
-  if (probability >= 0.995 && probability < 1) return ">99 %";
-  if (probability > 0 && probability < 0.005) return "<1 %";
-  return `${Math.round(probability * 100)} %`;
+/** Return seconds with their tenths, such as 1:04.5. */
+export function preciseClock(seconds) {
+  const tenths = Math.round(seconds * 10);
+  return `${clock(Math.floor(tenths / 10))}.${tenths % 10}`;
+}
+
+/** Return a share in percent. */
+export const percent = (share) => `${Math.round(share * 100)} %`;
+
+/** Return a probability in percent; nothing that is heard is certain. */
+export function chance(probability) {
+  if (probability >= 0.995) return ">99 %";
+  return probability < 0.005 ? "<1 %" : percent(probability);
 }
 
 /** Return a size in bytes as people say it. */
@@ -42,7 +50,7 @@ export function soundsLike(gender, age) {
 
 /** Return what stands behind the start: the probability, or which way an unsure one leans. */
 export function howSure(gender) {
-  const surest = percent(Math.max(gender.female, gender.male));
+  const surest = chance(Math.max(gender.female, gender.male));
   if (gender.label !== "unsure") return surest;
   if (gender.female === gender.male) return "neither is likelier";
   return `${surest} ${gender.female > gender.male ? "woman" : "man"}`;
@@ -70,7 +78,8 @@ export function headline(result) {
   ].filter(([number]) => number).map(([number, one, many]) => (number === 1 ? `a ${one}` : `${number} ${many}`));
   const unsure = count("unsure");
   if (unsure && parts.length) parts.push(`${unsure} unsure`);
-  return `${voices(speakers.length)}: ${parts.length ? parts.join(", ").replace(/, (?=[^,]*$)/, " and ") : "all unsure"}`;
+  const who = parts.length ? parts.join(", ").replace(/, (?=[^,]*$)/, " and ") : "all unsure";
+  return `${voices(speakers.length)}: ${who}`;
 }
 
 const FORMATS = {
