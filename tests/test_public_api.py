@@ -17,7 +17,7 @@ from voxtrait.bundle import save_bundle
 
 HOME = Path(__file__).parents[1]
 HEAVY = {"torch", "sklearn", "polars", "scipy", "matplotlib", "onnx", "librosa", "pandas", "fastapi", "typer",
-         "yaml", "pyroomacoustics", "huggingface_hub"}  # fmt: skip
+         "yaml", "pyroomacoustics", "huggingface_hub", "httpx", "websockets"}  # fmt: skip
 NAMES = [name for name in voxtrait.__all__ if not name.startswith("__")]
 
 
@@ -33,6 +33,19 @@ def test_what_is_there_is_what_is_announced() -> None:
 
 def test_names_are_in_order() -> None:
     assert sorted(voxtrait.__all__, key=lambda name: (not name[0].isupper(), name)) == voxtrait.__all__
+
+
+def test_nothing_is_stored_by_what_runs_the_model(tmp_path: Path) -> None:
+    folders = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+    # On machines that build and test, ONNX Runtime behaves better than elsewhere.
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    program = "import sys, voxtrait; assert voxtrait.predict(sys.argv[1]).status == 'ok'"
+    subprocess.run(
+        [sys.executable, "-B", "-c", program, HOME / "examples" / "man.ogg"],
+        env=kept | dict.fromkeys(folders, str(tmp_path)) | {"PYTHONPATH": str(HOME / "src")},
+        check=True,
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

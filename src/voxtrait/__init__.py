@@ -9,6 +9,8 @@
 of `voxtrait serve` do it.
 """
 
+import os
+
 from voxtrait.bundle import ModelBundle, available_bundles, load_bundle
 from voxtrait.client import Client
 from voxtrait.errors import (
@@ -49,3 +51,6 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Unless told so before it is loaded, ONNX Runtime keeps an identifier of the machine and reports its use.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -13,7 +13,8 @@
 
 Each error carries a ``code`` (lower case, stable, for programs) and a message (one sentence, for
 people: what was wrong, where, and what to do). In the rows of ``voxtrait annotate`` there are also the
-codes ``decoder_died``, ``timed_out`` and ``internal``, which nothing raises.
+codes ``decoder_died``, ``timed_out`` and ``internal``, which nothing raises; in the jobs of a service also
+``given_up``.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class UsageError(VoxtraitError):
     """An option or argument that makes no sense, or an output that cannot be written.
 
     Codes: ``usage``, ``nothing_to_do``, ``output``, ``results``, ``no_space``, ``dataset``, ``days``,
-    ``table``, ``output_busy``, ``output_differs``, ``workers``, ``cluster``.
+    ``table``, ``output_busy``, ``output_differs``, ``workers``, ``cluster``, ``database``.
     """
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from page_toys import EXAMPLES, PATIENCE, page_service, visit
+
+KEY = "open sesame 1234567890"
 
 #: The controls of the page that are shown, each with its accessible name.
 _NAMES = """() => {
@@ -158,10 +161,19 @@ def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, page_
         assert moves == "none"
 
 
-def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text("open sesame 1234567890\n")
-    with page_service(tmp_path, "--api-key-file", keys) as address, visit(browser, address) as visitor:
+@pytest.fixture(scope="module")
+def locked_address(workshop: Path, pitch: Path) -> Iterator[str]:
+    """A service with two models that asks for a key."""
+    folder = workshop / "locked-service"
+    folder.mkdir()
+    (folder / "keys").write_text(f"{KEY}\n")
+    models = ("--model", "voxtrait-base", "--model", pitch)
+    with page_service(folder, "--api-key-file", folder / "keys", *models) as address:
+        yield address
+
+
+def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, locked_address: str) -> None:
+    with visit(browser, locked_address) as visitor:
         page = visitor.page
         field, note = page.get_by_label("API key"), page.locator("#key-note")
         field.fill("wrong")
@@ -169,7 +181,7 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, tmp_path: Pat
         expect(note).to_contain_text("not the service’s")
         visitor.hears(EXAMPLES / "woman.mp3")
         assert visitor.words() == "The service asks for a key: enter it above, then try again."
-        field.fill("open sesame 1234567890")
+        field.fill(KEY)
         page.get_by_role("button", name="Use key").click()
         expect(note).to_contain_text("The key is right")
         page.get_by_role("button", name="Try woman.mp3 again").click()
@@ -181,4 +193,17 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, tmp_path: Pat
         page.get_by_role("button", name="Stop").click()
         expect(page.locator("[data-state=done]")).to_have_count(2, timeout=PATIENCE)
         assert page.evaluate("() => JSON.stringify(localStorage)") == "{}"
-        assert "sesame" not in " ".join(cookie["value"] for cookie in visitor.context.cookies())
+        assert visitor.context.cookies() == []
+
+
+def test_the_model_that_is_chosen_answers(browser: Browser, locked_address: str) -> None:
+    with visit(browser, locked_address) as visitor:
+        page = visitor.page
+        page.get_by_label("API key").fill(KEY)
+        page.get_by_role("button", name="Use key").click()
+        choice = page.get_by_label("Model")
+        expect(choice.locator("option:checked")).to_contain_text("voxtrait-base")
+        choice.select_option("evaluation-pitch 0.1")
+        expect(page.locator("#model-note")).to_have_text("For tests.")
+        visitor.hears(EXAMPLES / "man.ogg")
+        expect(page.locator(".facts")).to_contain_text("evaluation-pitch 0.1")

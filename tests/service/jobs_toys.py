@@ -224,10 +224,9 @@ def still() -> bytes:
     return subprocess.run(minute.split(), check=True, capture_output=True).stdout * 360
 
 
-def long_mp3(folder: Path, seconds: int) -> Path:
-    """Return a recording of speech of any length."""
-    source, target = folder / "spoken.wav", folder / f"long-{seconds}.mp3"
+def long_mp3(folder: Path) -> bytes:
+    """Return a recording of half an hour of speech."""
+    source = folder / "spoken.wav"
     source.write_bytes(wav(np.concatenate([say(), silence(0.7), say(voice=WOMAN), silence(0.7)])))
-    command = ["ffmpeg", "-loglevel", "error", "-y", "-stream_loop", "-1", "-i", str(source)]
-    subprocess.run([*command, "-t", str(seconds), "-b:a", "32k", str(target)], check=True)
-    return target
+    words = f"ffmpeg -loglevel error -stream_loop -1 -i {source} -t 60 -b:a 32k -write_xing 0 -f mp3 -"
+    return subprocess.run(words.split(), check=True, capture_output=True).stdout * 30

@@ -72,6 +72,15 @@ def test_a_stop_keeps_queue_and_results(tmp_path: Path) -> None:
         check_all_done(jobs, [done, waiting], {done: before})
 
 
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "jobs.sqlite3").write_bytes(b"Dear diary, " * 999)
+    with pytest.raises(
+        AssertionError, match=r"error\[database\]: .* cannot be used: file is not a database\."
+    ):
+        start_jobs(tmp_path / "one", sqlite_in(tmp_path))
+
+
 def test_a_kill_in_the_middle_of_fifty_jobs(tmp_path: Path) -> None:
     with running_jobs(tmp_path / "one", sqlite_in(tmp_path)) as jobs:
         keys = post_all(jobs, 50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from voxtrait.engine import Wish
 from voxtrait.errors import AudioError, UsageError
 from voxtrait.service.jobs.changes import Changes
-from voxtrait.service.jobs.database import Database
+from voxtrait.service.jobs.database import CONNECTIONS, Database
 from voxtrait.service.jobs.runner import JobRunner, Threads
 from voxtrait.service.jobs.store import BLOCK, Job, JobStore
 from voxtrait.service.problems import Refusal, refusal_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JobQueue"]
 
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 #: Seconds between two looks at a job: heard here, so that memory knows; elsewhere, or waiting.
 _HERE: Final = 0.5
 _ELSEWHERE: Final = 1.0
@@ -48,6 +50,8 @@ class JobQueue:
         titles = [bundle.title for bundle in house.catalog.bundles]
         self._store = JobStore(self._database, titles, settings.keep_results, settings.job_queue)
         self._threads = Threads()
+        #: Large recordings leave connections to whoever renews leases.
+        self._adding = asyncio.Semaphore(CONNECTIONS // 2)
         self._changes = Changes()
         self._runner = JobRunner(
             self._store,
@@ -112,7 +116,8 @@ class JobQueue:
         Raises:
             Refusal: as `check_room`, or 507 ``no_space``.
         """
-        key = await self._threads.call(self._store.add, upload.name, upload.size, wish, _blocks(upload))
+        async with self._adding:
+            key = await self._threads.call(self._store.add, upload.name, upload.size, wish, _blocks(upload))
         self._runner.wake()
         return await self.find(key)
 
@@ -122,7 +127,7 @@ class JobQueue:
         Raises:
             Refusal: 404 ``no_job``, 503 ``database``.
         """
-        job = await self._threads.call(self._store.find, key)
+        job = await self._threads.call(self._store.find, _key(key))
         if job is None:
             raise _no_job()
         return self._with_heard(job)
@@ -133,7 +138,7 @@ class JobQueue:
         Raises:
             Refusal: 409 ``not_done``; what a failed job failed with; as `find`.
         """
-        answer = await self._threads.call(self._store.answer, key)
+        answer = await self._threads.call(self._store.answer, _key(key))
         if answer is not None:
             return answer
         job = await self.find(key)
@@ -147,7 +152,7 @@ class JobQueue:
         Raises:
             Refusal: 404 ``no_job``, 503 ``database``.
         """
-        there = await self._threads.call(self._store.delete, key)
+        there = await self._threads.call(self._store.delete, _key(key))
         self._runner.give_up(key)
         self._changes.ring(key)
         if not there:
@@ -189,6 +194,13 @@ class JobQueue:
 
 def _no_job() -> Refusal:
     return Refusal(404, "no_job", "There is no such job: it never was, or it was deleted or has expired.")
+
+
+def _key(key: str) -> str:
+    """Return what may be an id: not every text can be asked of a database."""
+    if not _KEY.fullmatch(key):
+        raise _no_job()
+    return key
 
 
 def _blocks(upload: Upload) -> Iterator[bytes]:

@@ -123,6 +123,9 @@ class JobRunner:
             except Refusal:
                 # The database has said so in the log.
                 return
+            except Exception as error:
+                _log.error("jobs", exc_info=error)
+                return
             if claim is None:
                 return
             hearing = self._hearing[claim.token] = _Hearing(claim)
@@ -143,14 +146,12 @@ class JobRunner:
             refused = isinstance(error, Refusal)
             _log.log(logging.WARNING if refused else logging.ERROR, "job put off", exc_info=error)
         finally:
-            if hearing.item is not None and hearing.item.file is not None:
-                hearing.item.file.close()
             del self._hearing[claim.token]
             self._changes.ring(claim.id)
             self.wake()
 
     def _load(self, claim: Claim) -> Item | None:
-        """Fetch a recording; None if the job has ended meanwhile."""
+        """Fetch a recording into a file, which the lane closes; None if the job has ended meanwhile."""
         with contextlib.ExitStack() as closing:
             file = cast(BinaryIO, closing.enter_context(tempfile.TemporaryFile()))
             size = sum(file.write(block) for block in self._store.audio(claim))

@@ -53,7 +53,6 @@ export class Card {
     const id = newId("card");
     this.body = h("div", { class: "body", id, hidden: true });
     this.state = h("span", { class: "state" });
-    this.badge = h("i", { class: "swatch", hidden: true });
     this.chevron = button(
       () => this.toggle(),
       { class: "chevron", hidden: true, "aria-expanded": "false", "aria-controls": id },
@@ -65,7 +64,6 @@ export class Card {
     this.remove = button(() => this.close(), remove, "×");
     this.element = h("li", { class: "card" },
       h("div", { class: "head" },
-        this.badge,
         h("div", { class: "what" }, h("h3", {}, file.name), this.state),
         this.actions, this.remove, this.chevron),
       this.meter, this.body);
@@ -106,10 +104,9 @@ export class Card {
     this.set("done");
     this.meter.hidden = true;
     this.state.textContent = words;
-    if (result.speakers?.length === 1 && hasAge(result.age)) this.state.append(h("small", {}, aboutAge(result.age)));
-    if (result.gender && result.speakers.length === 1) {
-      this.badge.hidden = false;
-      this.badge.classList.add(kindOf(result.gender));
+    if (result.speakers?.length === 1) {
+      this.state.prepend(h("i", { class: `swatch ${kindOf(result.gender)}` }));
+      if (hasAge(result.age)) this.state.append(h("small", {}, aboutAge(result.age)));
     }
     this.chevron.hidden = false;
     announce(`${this.file.name}: ${words}`);

@@ -20,7 +20,7 @@ const house = {
     return this.models.length > 1 ? byId("model").value : null;
   },
   chosen() {
-    return this.models.find(({ name }) => name === this.model()) ?? this.models.find((model) => model.default);
+    return this.models.find(({ title }) => title === this.model()) ?? this.models.find((model) => model.default);
   },
   /** The probability from which a model decides, by its title; of null, the chosen model. */
   decided(title) {
@@ -28,7 +28,7 @@ const house = {
     return model?.card?.gender?.unsure_below ?? null;
   },
   refused(error) {
-    if (error.status === 401) askForKey(WRONG_KEY);
+    if (error.status === 401) askForKey();
   },
 };
 
@@ -37,18 +37,18 @@ function fault(message) {
   byId("fault").textContent = message;
 }
 
-function askForKey(note) {
+function askForKey() {
   byId("settings").hidden = false;
   byId("key-form").hidden = false;
-  byId("key-note").textContent = note;
+  byId("key-note").textContent = key.get() ? WRONG_KEY : NO_KEY;
 }
 
 function offerModels() {
   const select = byId("model");
-  select.replaceChildren(...house.models.map(({ name, title }) => h("option", { value: name }, title)));
-  select.value = house.chosen()?.name ?? "";
+  select.replaceChildren(...house.models.map(({ title }) => h("option", {}, title)));
+  select.value = house.models.find((model) => model.default).title;
   const tell = () => (byId("model-note").textContent = house.chosen().description);
-  select.addEventListener("change", tell);
+  select.onchange = tell; // Another key offers the models anew.
   tell();
   byId("model-choice").hidden = false;
   byId("settings").hidden = false;
@@ -60,7 +60,7 @@ async function learnModels() {
     house.models = await models();
     fault("");
   } catch (error) {
-    if (error.status === 401) askForKey(key.get() ? WRONG_KEY : NO_KEY);
+    if (error.status === 401) askForKey();
     else fault(error.message);
     return false;
   }
@@ -79,7 +79,7 @@ async function learn() {
   if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
     byId("privacy").textContent = "Heard on this computer and sent nowhere. Nothing is kept.";
   }
-  if (house.info.key_required) askForKey(NO_KEY);
+  if (house.info.key_required) askForKey();
   if (!house.info.key_required || key.get()) {
     if (await learnModels() && key.get()) keyAccepted();
   }
