@@ -113,19 +113,18 @@ def gender_only(workshop: Path) -> Path:
 @pytest.fixture(scope="session")
 def page_address(workshop: Path) -> Iterator[str]:
     """The address of a service with the default model."""
-    from page_toys import page_service
+    from service_toys import running_service
 
-    folder = workshop / "page-service"
-    folder.mkdir()
-    with page_service(folder) as address:
-        yield address
+    with running_service(workshop / "page-service", "--workers", "1") as service:
+        yield service.url
 
 
 # Of a module: while Playwright runs, no other test could run an event loop.
 @pytest.fixture(scope="module")
 def browser(workshop: Path) -> Iterator[Browser]:
     """Chromium, whose microphone hears the interview of the examples."""
-    from page_toys import EXAMPLES, chromium, made
+    from page_toys import chromium, made
+    from service_toys import EXAMPLES
 
     talk = made(workshop, "talk.wav", "-i", EXAMPLES / "interview.m4a", "-ar", "48000", "-ac", "1")
     with chromium(talk) as running:

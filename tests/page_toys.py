@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,40 +11,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-import voxtrait
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Milliseconds that a recording may take to be heard on a machine that is busy.
 PATIENCE = 60_000
 #: What a browser says of every answer that is no success; the page says it in words.
 _REFUSED = "Failed to load resource"
-
-
-@contextmanager
-def page_service(folder: Path, *options: str | Path) -> Iterator[str]:
-    """Run a service with the default model and give its address."""
-    words = [sys.executable, "-m", "voxtrait", "serve", "--port", "0", "--workers", "1", *map(str, options)]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VOXTRAIT_")}
-    own = {"XDG_STATE_HOME": str(folder), "PYTHONPATH": str(Path(voxtrait.__file__).parents[1])}
-    log = folder / "stderr"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(words, stderr=stderr, env=env | own)
-    try:
-        yield _address(process, log)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < end:
-        if said := re.search(r"listens on (http://\S+)", log.read_text()):
-            return said[1]
-        time.sleep(0.05)
-    raise AssertionError(f"the service did not start: {log.read_text()}")
 
 
 @contextmanager

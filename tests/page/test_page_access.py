@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from page_toys import EXAMPLES, PATIENCE, page_service, visit
+from page_toys import PATIENCE, visit
+from service_toys import EXAMPLES, running_service
 
 KEY = "open sesame 1234567890"
 
@@ -168,8 +169,9 @@ def locked_address(workshop: Path, pitch: Path) -> Iterator[str]:
     folder.mkdir()
     (folder / "keys").write_text(f"{KEY}\n")
     models = ("--model", "voxtrait-base", "--model", pitch)
-    with page_service(folder, "--api-key-file", folder / "keys", *models) as address:
-        yield address
+    options = ["--workers", "1", "--api-key-file", folder / "keys", *models]
+    with running_service(folder, *options) as service:
+        yield service.url
 
 
 def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, locked_address: str) -> None:

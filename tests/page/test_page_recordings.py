@@ -13,7 +13,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from page_toys import EXAMPLES, PATIENCE, made, visit
+from page_toys import PATIENCE, made, visit
+from service_toys import EXAMPLES
 from voxtrait.labels import AGE_GROUPS, group_bounds
 
 Json = dict[str, Any]

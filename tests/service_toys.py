@@ -19,7 +19,7 @@ import httpx
 
 import voxtrait
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
 #: Seconds that a start or an end may take on a machine that is busy.
