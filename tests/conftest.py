@@ -16,6 +16,8 @@ from voxtrait.bundle import CalibrationRow, GenderCard
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from service_toys import Service
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -108,6 +110,16 @@ def gender_only(workshop: Path) -> Path:
     """A bundle that tells nothing but gender, and that another way."""
     gender = GenderCard(calibration=(CalibrationRow(speech=1, scale=0.5, bias=1),), unsure_below=0.7)
     return bundle_in(workshop, "gender-only", gender=gender, age=None, embedding=None)
+
+
+@pytest.fixture(scope="session")
+def service(workshop: Path) -> Iterator[Service]:
+    """A service with the shipped model, that takes 20 MB."""
+    from service_toys import running_service
+
+    options = ["--workers", "2", "--max-upload", "20", "--log-level", "debug"]
+    with running_service(workshop / "service", *options) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

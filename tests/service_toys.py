@@ -147,3 +147,23 @@ def running_service(folder: Path, *options: str | Path, **environment: str) -> I
     while any(Path(f"/proc/{pid}").exists() for pid in family) and time.monotonic() < end:
         time.sleep(0.05)
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+def assert_alike(answer: Any, expected: Any, key: str = "") -> None:
+    """Assert that two answers as JSON are the same but for the last digit of their estimates.
+
+    Recordings that share a run of the model differ in what rounding makes of a ten-millionth.
+    """
+    if isinstance(expected, dict):
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            assert_alike(answer[name], value, name)
+    elif isinstance(expected, list):
+        assert len(answer) == len(expected)
+        for one, other in zip(answer, expected, strict=True):
+            assert_alike(one, other, key)
+    elif isinstance(expected, float):
+        digit = 0.1 if key in ("years", "low", "high") else 1e-4
+        assert abs(answer - expected) < 1.01 * digit, (key, answer, expected)
+    else:
+        assert answer == expected, key

@@ -126,7 +126,9 @@ def build() -> gr.Blocks:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             with gr.Column():
-                audio = gr.Audio(sources=["microphone", "upload"], type="filepath", label="Recording", buttons=[])
+                audio = gr.Audio(
+                    sources=["microphone", "upload"], type="filepath", label="Recording", buttons=[]
+                )
                 button = gr.Button("Listen", variant="primary")
                 gr.Examples(EXAMPLES, inputs=audio, label="Examples (synthetic voices)")
             with gr.Column():

@@ -67,7 +67,7 @@ def test_a_file_without_a_name_is_handed_on(bundle: ModelBundle) -> None:
     with tempfile.TemporaryFile() as file, closing(LocalEngine(Plan((bundle,)), 2, 30.0)) as engine:
         file.write(content)
         file.flush()
-        found = answers(engine, [Item("unnamed.wav", file=file, size=len(content))])  # type: ignore[arg-type]
+        found = answers(engine, [Item("unnamed.wav", file=file, size=len(content))])
     assert found["unnamed.wav"] == Predictor(bundle).predict(content, name="unnamed.wav").to_dict()
 
 

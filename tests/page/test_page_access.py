@@ -169,7 +169,7 @@ def locked_address(workshop: Path, pitch: Path) -> Iterator[str]:
     folder.mkdir()
     (folder / "keys").write_text(f"{KEY}\n")
     models = ("--model", "voxtrait-base", "--model", pitch)
-    options = ["--workers", "1", "--api-key-file", folder / "keys", *models]
+    options: list[str | Path] = ["--workers", "1", "--api-key-file", folder / "keys", *models]
     with running_service(folder, *options) as service:
         yield service.url
 

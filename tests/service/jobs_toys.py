@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import httpx
 import numpy as np
 import pytest
-from service_toys import Service, start_service, stop_service
 
+from service_toys import Service, start_service, stop_service
 from voice_toys import MAN, RATE, WOMAN, pitch_bundle, say, silence, wav
 from voxtrait import Predictor
 from voxtrait.bundle import save_bundle

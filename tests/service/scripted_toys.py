@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Answer", "Scripted", "scripted"]
+__all__ = ["SERVER", "Answer", "Scripted", "scripted"]
 
-SERVER = {"max_upload": 1 << 20, "max_duration": 60.0, "predict_duration": 60.0}
+#: What a service says of itself that hears nothing as a job that it does not hear at once.
+SERVER: dict[str, Any] = {"max_upload": 1 << 20, "max_duration": 60.0, "predict_duration": 60.0}
 
 
 @dataclass

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from service_toys import Service
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from service_toys import Service
 from voice_toys import RATE, Samples
 
 __all__ = ["START", "Talk", "pcm", "talk"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from service_toys import EXAMPLES, Service, running_service
 
 #: Megabytes that an attack may cost, at its height.
@@ -70,14 +71,14 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def twenty_hours(recordings: Path) -> bytes:
+def twenty_hours(workshop: Path) -> bytes:
     """Twenty hours of silence in about a megabyte."""
-    path = recordings / "silence.opus"
-    hour = recordings / "hour.opus"
+    path = workshop / "silence.opus"
+    hour = workshop / "hour.opus"
     silence = ["-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "3600"]
     opus = ["-c:a", "libopus", "-b:a", "500", "-frame_duration", "120", "-vbr", "on"]
     subprocess.run(["ffmpeg", "-v", "error", *silence, *opus, hour], check=True)
-    loop = ["-stream_loop", "19", "-i", hour, "-c", "copy"]
+    loop = ["-stream_loop", "19", "-i", str(hour), "-c", "copy"]
     subprocess.run(["ffmpeg", "-v", "error", *loop, path], check=True)
     return path.read_bytes()
 

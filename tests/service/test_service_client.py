@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from service_toys import EXAMPLES, Service, running_service, service_environment
 
 import voxtrait
+from service_toys import EXAMPLES, Service, assert_alike, running_service, service_environment
 from voice_toys import RATE, dialogue, say, wav
 from voxtrait import Client, Predictor
+from voxtrait.audio import AudioSource
 
 MAN = EXAMPLES / "man.ogg"
 
@@ -36,9 +37,9 @@ def client(service: Service) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def long(recordings: Path) -> Path:
+def long(workshop: Path) -> Path:
     """A recording of 16 minutes, which is a job."""
-    path = recordings / "long.flac"
+    path = workshop / "service-long.flac"
     silence = np.zeros(16 * 60 * RATE, np.float32)
     soundfile.write(path, np.concatenate([dialogue(2), silence]), RATE, subtype="PCM_16")
     return path
@@ -64,7 +65,7 @@ def sources() -> dict[str, tuple[Any, dict[str, Any]]]:
 @pytest.mark.parametrize("kind", sources())
 def test_it_says_what_a_predictor_says(kind: str, client: Client, predictor: Predictor) -> None:
     source, wish = sources()[kind]
-    assert client.predict(source, **wish).to_dict() == predictor.predict(source, **wish).to_dict()
+    assert_alike(client.predict(source, **wish).to_dict(), predictor.predict(source, **wish).to_dict())
 
 
 @pytest.mark.parametrize(
@@ -95,10 +96,15 @@ def test_many_in_turn(client: Client, predictor: Predictor, tmp_path: Path) -> N
     whole = wav(dialogue(1))
     (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "\udcff.wav").write_bytes(whole)
-    given = [*sorted(EXAMPLES.iterdir()), "gone.wav", *sorted(tmp_path.iterdir()), whole] * 2
+    given: list[AudioSource] = [
+        *sorted(EXAMPLES.iterdir()),
+        "gone.wav",
+        *sorted(tmp_path.iterdir()),
+        whole,
+    ] * 2
     told: list[float] = []
     rows = [row.to_dict() for row in client.predict_many(given, tick=told.append)]
-    assert rows == [row.to_dict() for row in predictor.predict_many(given)]
+    assert_alike(rows, [row.to_dict() for row in predictor.predict_many(given)])
     assert {row["status"] for row in rows} == {"ok", "no_speech", "error"}
     assert sum(told) == pytest.approx(sum(row["duration"] or 0 for row in rows), abs=0.5)
     assert list(client.predict_many([])) == []
@@ -119,7 +125,7 @@ def test_a_long_recording_is_a_job(
 ) -> None:
     told: list[float] = []
     (row,) = client.predict_many([long], segments=True, tick=told.append)
-    assert row.to_dict() == predictor.predict(long, segments=True).to_dict()
+    assert_alike(row.to_dict(), predictor.predict(long, segments=True).to_dict())
     assert row.duration is not None
     assert sum(told) == pytest.approx(row.duration, abs=0.1)
     asked = [(entry["method"], entry["route"], entry["status"]) for entry in service.log if "route" in entry]
@@ -139,7 +145,12 @@ def test_a_long_recording_that_fails_as_a_job(client: Client, long: Path) -> Non
 
 def test_who_leaves_early_leaves_no_job(client: Client, service: Service, long: Path) -> None:
     begun = threading.Event()
-    answers = client.predict_many([MAN, long, long, long], tick=lambda seconds: seconds > 60 and begun.set())
+
+    def tick(seconds: float) -> None:
+        if seconds > 60:
+            begun.set()
+
+    answers = client.predict_many([MAN, long, long, long], tick=tick)
     assert next(answers).status == "ok"
     assert begun.wait(60)
     answers.close()  # type: ignore[attr-defined]
@@ -185,7 +196,7 @@ def test_a_key(tmp_path: Path) -> None:
             live.send(bytes(RATE))
             assert live.finish().status == "no_speech"
         for name, code in (("keys", 0), ("wrong", 2)):
-            options = ["--server", service.url, "--api-key-file", tmp_path / name]
+            options = ["--server", service.url, "--api-key-file", str(tmp_path / name)]
             assert _predict(MAN, *options).returncode == code
 
 
@@ -206,7 +217,7 @@ def _predict(*arguments: str | Path, program: str = "") -> subprocess.CompletedP
     "options", [["-f", "jsonl"], ["-f", "json", "--speakers"], ["-f", "csv", "--segments", "--channel", "2"]]
 )
 def test_predict_prints_the_same_with_a_server(service: Service, options: list[str]) -> None:
-    paths = [EXAMPLES, EXAMPLES / "README.md", "gone.wav"]
+    paths = [str(EXAMPLES), str(EXAMPLES / "README.md"), "gone.wav"]
     here = _predict(*paths, *options)
     there = _predict(*paths, *options, "--server", service.url)
     assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)

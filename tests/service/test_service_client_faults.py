@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_toys import Answer, scripted
-from service_toys import EXAMPLES
+from scripted_toys import SERVER, Answer, scripted
 
 import voxtrait
+from service_toys import EXAMPLES
 from voxtrait import Client
 
 MAN = EXAMPLES / "man.ogg"
@@ -25,6 +26,7 @@ SILENT = {
     "error": None,
     "model": "toy 0.1",
 }
+JOBS = SERVER | {"max_duration": 3600.0}
 OTHERS = {
     "a page": Answer(b"<html>", 200),
     "no page": Answer(b"<html>", 404),
@@ -123,6 +125,7 @@ def test_no_answer_in_time() -> None:
 
 def test_events_that_break_off_are_asked_for_again() -> None:
     script = {
+        "/v1/server": [Answer(JOBS)],
         "/v1/predict": [problem("too_long", 413)],
         "/v1/jobs": [Answer(job("queued"), 202)],
         "/v1/jobs/j/events": [
@@ -140,8 +143,33 @@ def test_events_that_break_off_are_asked_for_again() -> None:
     assert server.asked.count("POST /v1/jobs") == 1
 
 
+def test_what_is_too_long_for_any_job_is_sent_once() -> None:
+    with scripted({"/v1/predict": [problem("too_long", 413)]}) as server, Client(server.url) as client:
+        with pytest.raises(voxtrait.AudioError) as raised:
+            client.predict(MAN)
+        assert raised.value.code == "too_long"
+    assert server.asked == ["GET /v1/server", "POST /v1/predict"]
+
+
+def test_what_is_large_is_a_job_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "large.wav"
+    with path.open("wb") as file:
+        file.truncate(65 << 20)
+    script = {
+        "/v1/server": [Answer(JOBS | {"max_upload": 1 << 30})],
+        "/v1/jobs": [Answer(job("queued"), 202)],
+        "/v1/jobs/j/events": [events(job("done", 9.5))],
+        "/v1/jobs/j/result": [Answer(SILENT)],
+        "/v1/jobs/j": [Answer(b"", 204)],
+    }
+    with scripted(script) as server, Client(server.url) as client:
+        assert client.predict(path).status == "no_speech"
+    assert "POST /v1/predict" not in server.asked
+
+
 def test_a_job_that_somebody_deletes() -> None:
     script = {
+        "/v1/server": [Answer(JOBS)],
         "/v1/predict": [problem("too_long", 413)],
         "/v1/jobs": [Answer(job("queued"), 202)],
         "/v1/jobs/j/events": [events(job("running"), {"id": "j"})],
@@ -168,7 +196,7 @@ def test_arguments_that_make_no_sense(wish: dict[str, Any]) -> None:
 
 
 def test_a_path_before_the_service_is_kept() -> None:
-    answers = {"/voices/v1/server": [Answer({"max_upload": 1, "predict_duration": 1})],
+    answers = {"/voices/v1/server": [Answer(SERVER)],
                "/voices/v1/models": [Answer({"models": []})]}  # fmt: skip
     with scripted(answers) as server, contextlib.closing(Client(f"{server.url}/voices/")) as client:
         assert client.models() == []

@@ -17,7 +17,7 @@ UNFIT = "positive_data_acceptance"
 
 def schemathesis(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("schemathesis")
-    words = [program, "run", f"{service.url}/openapi.json", "--no-color", "--seed", "1"]
+    words: list[str | Path] = [program, "run", f"{service.url}/openapi.json", "--no-color", "--seed", "1"]
     return subprocess.run([*words, *options], capture_output=True, text=True, check=False, cwd=service.folder)
 
 
@@ -25,7 +25,7 @@ def schemathesis(service: Service, *options: str) -> subprocess.CompletedProcess
 def test_every_answer_is_one_that_is_described(tmp_path: Path, keys: bool) -> None:
     file = tmp_path / "keys"
     file.write_text("a-key\n")
-    settings = ["--api-key-file", file] if keys else []
+    settings: list[str | Path] = ["--api-key-file", file] if keys else []
     options = ["-H", "Authorization: Bearer a-key"] if keys else []
     with running_service(tmp_path, "--max-upload", "2", "--workers", "1", *settings) as service:
         done = schemathesis(service, "--checks", "all", "--exclude-checks", UNFIT, "-n", "15", *options)

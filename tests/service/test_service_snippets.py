@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
-from service_toys import EXAMPLES, ROOT, Service, service_environment
+from playwright.sync_api import Page, sync_playwright
 
 import voxtrait
+from service_toys import EXAMPLES, ROOT, Service, service_environment
 from voice_toys import dialogue, wav
 
 ADDRESS = "127.0.0.1:8000"
@@ -83,7 +83,6 @@ def test_python(service: Service, folder: Path) -> None:
     expected = voxtrait.predict(EXAMPLES / "old-man.wav", segments=True)
     assert expected.gender is not None
     assert live[-1].split()[0] == expected.gender.label
-    assert len(live) > 1
     assert "'label': 'female'" in plain[0]
 
 
@@ -91,10 +90,6 @@ def test_python(service: Service, folder: Path) -> None:
 def page(service: Service, tmp_path: Path) -> Iterator[Page]:
     """A page of the service's origin, with a file chosen, and a microphone that hears two voices."""
     (tmp_path / "microphone.wav").write_bytes(wav(dialogue(4)))
-
-    def blank(route: Route) -> None:
-        route.fulfill(body="<input type=file>", content_type="text/html")
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
@@ -106,8 +101,10 @@ def page(service: Service, tmp_path: Path) -> Iterator[Page]:
             ],
         )
         opened = browser.new_page()
-        opened.route("**/blank", blank)
-        opened.goto(f"{service.url}/blank")
+        opened.set_default_timeout(60_000)
+        # Of the service itself: the browser must know where the page comes from.
+        opened.goto(f"{service.url}/healthz")
+        opened.evaluate("document.body.innerHTML = '<input type=file>'")
         opened.set_input_files("input", EXAMPLES / "interview.m4a")
         yield opened
         browser.close()

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from service_toys import Service, running_service, start_service, stop_service
 from stream_toys import START, Talk, pcm, talk
 from websockets.exceptions import InvalidStatus
 
+from service_toys import Service, assert_alike, running_service, start_service, stop_service
 from voice_toys import RATE, dialogue, silence, wav
 from voxtrait.predictor import Predictor
 from voxtrait.results import Prediction
@@ -124,7 +124,7 @@ def test_eight_at_once_each_get_their_own_answer(service: Service, predictor: Pr
         samples = np.frombuffer(recordings[number], "<i2")
         name = str(number)
         expected = predictor.predict(samples, rate=RATE, segments=True, speakers=True, name=name)
-        assert answer == expected.to_dict()
+        assert_alike(answer, expected.to_dict())
 
 
 def test_silence_and_noise_have_no_answer(service: Service) -> None:

@@ -28,6 +28,8 @@ _AHEAD: Final = 64
 #: Bytes from which a recording is a job at once: to send it again, if it is long, costs more than a job does.
 _JOB_SIZE: Final = 64 << 20
 _OVER: Final = ("done", "failed")
+#: Seconds before events that broke off are asked for again; each time it is in vain, twice as many.
+_PAUSE: Final = 0.25
 
 
 class Client:
@@ -199,15 +201,14 @@ class Client:
         wish = errand.wish | {"name": body.sent_name}
         try:
             if body.size <= _JOB_SIZE:
-                return self._hear_now(body, wish, errand)
+                try:
+                    return self._hear_now(body, wish, errand)
+                except AudioError as error:
+                    if error.code != "too_long" or server["max_duration"] <= server["predict_duration"]:
+                        raise
             return self._hear_as_job(body, wish, errand)
         except AudioError as error:
-            if error.code != "too_long" or body.size > _JOB_SIZE:
-                raise _renamed(error, body) from error
-        try:
-            return self._hear_as_job(body, wish, errand)
-        except AudioError as error:
-            raise _renamed(error, body) from error
+            raise AudioError(error.code, _with_name(error.message, body)) from error
 
     def _hear_now(self, body: Body, wish: dict[str, str], errand: _Errand) -> Prediction:
         answer = self._transport.json("POST", "/v1/predict", wish=wish, body=body, given_up=errand.given_up)
@@ -217,6 +218,8 @@ class Client:
 
     def _hear_as_job(self, body: Body, wish: dict[str, str], errand: _Errand) -> Prediction:
         job = self._transport.json("POST", "/v1/jobs", wish=wish, body=body, given_up=errand.given_up)
+        if not isinstance(job, dict) or "id" not in job:
+            raise self._transport.stranger("no job")
         # Not its links: between here and the service there may be others that rename.
         path = f"/v1/jobs/{job['id']}"
         errand.jobs.add(path)
@@ -230,7 +233,7 @@ class Client:
 
     def _wait(self, path: str, errand: _Errand) -> None:
         """Wait until a job is over; a service that is restarted meanwhile goes on with it."""
-        heard, pause, waited = 0.0, 1.0, 0.0
+        heard, pause, waited = 0.0, _PAUSE, 0.0
         while True:
             lost = ServiceError("broken_off", f"{self._transport.url} says nothing more of the job.")
             try:
@@ -240,8 +243,9 @@ class Client:
                     if job is not None:
                         if "state" not in job:
                             raise ServiceError("no_job", "Somebody else has deleted the job.")
-                        errand.tell((job["heard"] or heard) - heard)
-                        heard, pause, waited = job["heard"] or heard, 1.0, 0.0
+                        now = job.get("heard") or heard
+                        errand.tell(now - heard)
+                        heard, pause, waited = now, _PAUSE, 0.0
                         if job["state"] in _OVER:
                             return
             except ServiceError as error:
@@ -255,9 +259,11 @@ class Client:
             waited, pause = waited + pause, 2 * pause
 
     def _forget(self, path: str) -> None:
-        # It is forgotten without being told so, only later.
-        with contextlib.suppress(VoxtraitError):
-            self._transport.send("DELETE", path)
+        # Once: it is forgotten without being told so, only later.
+        once = Event()
+        once.set()
+        with contextlib.suppress(VoxtraitError, GivenUp):
+            self._transport.send("DELETE", path, given_up=once)
 
     def _read(self, answer: Any, body: Body) -> Prediction:
         try:
@@ -297,10 +303,6 @@ def _wish(channel: int | None, segments: bool, speakers: bool, model: str | None
     if channel is not None:
         wish["channel"] = str(channel)
     return wish if model is None else wish | {"model": model}
-
-
-def _renamed(error: AudioError, body: Body) -> AudioError:
-    return AudioError(error.code, _with_name(error.message, body))
 
 
 def _with_name(message: str, body: Body) -> str:

@@ -26,6 +26,8 @@ _OF_SERVICE: Final = frozenset({
     "busy", "database", "key", "missing_extra", "no_job", "no_space", "not_done", "origin", "stopping",
     "too_slow", "workers",
 })  # fmt: skip
+#: What a service says of itself that a client must know.
+_LIMITS: Final = {"max_upload", "max_duration", "predict_duration"}
 #: Statuses of a service, or of what stands before it, that asks to come again.
 _LATER: Final = (429, 503)
 
@@ -82,7 +84,7 @@ class Transport:
         """
         if self._server is None:
             said = self.json("GET", "/v1/server")
-            if not isinstance(said, dict) or not {"max_upload", "predict_duration"} <= set(said):
+            if not isinstance(said, dict) or not set(said) >= _LIMITS:
                 raise self.stranger("something else")
             self._server = said
         return self._server
