@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORE := $(VENV)/.core-installed
 ALL := $(VENV)/.all-installed
 
-.PHONY: demo test test-long check bench benchmark-archives benchmark-systems clean
+.PHONY: demo test test-long check bench benchmark-archives benchmark-service benchmark-systems clean
 
 demo: $(CORE)
 	$(BIN)/voxtrait predict examples
@@ -37,6 +37,11 @@ bench: $(ALL)
 benchmark-archives: $(ALL)
 	$(BIN)/python benchmarks/annotate.py
 	$(BIN)/python benchmarks/stages.py -o docs/stages.md
+
+# The service: some minutes on two cores.
+benchmark-service: $(ALL)
+	$(BIN)/python benchmarks/serve_load.py
+	$(BIN)/python benchmarks/live_latency.py -o docs/live-latency.md
 
 # Every system on the Common Voice releases in ../shared/data, two and a half minutes of processor time a task.
 benchmark-systems: $(ALL)

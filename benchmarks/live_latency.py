@@ -1,4 +1,4 @@
-"""How soon a live stream is answered: python benchmarks/live_latency.py [--data FOLDER] [--streams 8]
+"""How soon a live stream is answered: python benchmarks/live_latency.py [-o FILE] [--data FOLDER]
 
 Starts `voxtrait serve` and sends it real speech at the pace at which it was spoken, as the page does: samples
 of 16 bits at 48 kHz in small frames. Prints as Markdown, in milliseconds, how long after the last sample of
@@ -136,13 +136,16 @@ async def measure(address: str, data: list[bytes], frame: float, in_step: bool) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/librispeech-sample/clips"))
+    parser.add_argument("-o", "--output", type=Path, help="where the table is also written")
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--frame", type=float, default=0.02, help="seconds")
     options = parser.parse_args()
     data = recordings(options.data, options.streams, options.seconds)
-    print("| streams | p50 | p95 | p99 | most | end to answer, most | updates left out |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    lines = [
+        "| streams | p50 | p95 | p99 | most | end to answer, most | updates left out |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     with service() as address:
         runs = {
             "1": (data[:1], False),
@@ -151,7 +154,10 @@ def main() -> None:
         }
         for name, (chosen, in_step) in runs.items():
             found = asyncio.run(measure(address, chosen, options.frame, in_step))
-            print(found.row(name), flush=True)
+            lines.append(found.row(name))
+    print("\n".join(lines))
+    if options.output is not None:
+        options.output.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

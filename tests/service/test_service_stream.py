@@ -4,7 +4,9 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,6 +156,38 @@ def test_who_never_reads_costs_no_memory(service: Service) -> None:
         one.end()
         assert one.rest()["result"]["duration"] == pytest.approx(one.sent / 4 / 48_000, abs=0.01)
     assert most - before < 40
+
+
+@pytest.mark.long
+def test_who_takes_nothing_is_given_up(service: Service, speech: bytes) -> None:
+    """After half a minute without headway the stream is, and in the end its connection."""
+    sockets = Path(f"/proc/{service.process.pid}/fd")
+    with talk(service) as one:
+        # Whose process stays.
+        one.begin()
+        one.whole(speech)
+    before = len(list(sockets.iterdir()))
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", service.port))
+    with talk(service, max_queue=1, sock=deaf) as one:
+        one.begin()
+        assert open_streams(service) == 1
+        given_up = closed = False
+        end = time.monotonic() + 280
+        while not (given_up and closed) and time.monotonic() < end:
+            # About ten times as fast as it was spoken: each update counts.
+            one.send(speech[:32_000], pause=0.01)
+            given_up = open_streams(service) == 0
+            closed = len(list(sockets.iterdir())) <= before
+    assert given_up
+    assert closed
+
+
+def open_streams(service: Service) -> int:
+    with service.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    return round(float(next(line for line in lines if line.startswith("voxtrait_streams ")).split()[1]))
 
 
 def refused(one: Talk, code: str) -> None:

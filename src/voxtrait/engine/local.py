@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -16,6 +14,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any, Final
 
 from voxtrait.engine.ahead import ReadAhead
+from voxtrait.engine.interrupts import deaf_to_interrupts
 from voxtrait.engine.items import Item
 from voxtrait.engine.worker import BOARD_SIZE, SMALL, Board, Plan, cancelled, failure, work
 from voxtrait.errors import UsageError, VoxtraitError
@@ -245,7 +244,7 @@ class LocalEngine:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs, numbers, self._plan), daemon=True)
         try:
-            with _deaf_to_interrupts():
+            with deaf_to_interrupts():
                 process.start()
         except OSError as error:
             reason = error.strerror or error
@@ -332,23 +331,6 @@ class LocalEngine:
 
     def _failure(self, item: Item, code: str, message: str) -> dict[str, Any]:
         return failure(item.name, code, message, self._plan.title(item))
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes begin that Ctrl-C does not reach: they would complain before they can ignore it."""
-    if sys.platform == "win32":
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    # Where this begins, it hears signals again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _size(item: Item) -> int:

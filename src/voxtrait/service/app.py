@@ -165,10 +165,12 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.voxtrait = house
-    install_problems(app)
+    _add_page(app)
+    routes = list(app.routes)
     for room in (predict, convert, jobs, stream, models, health):
         app.include_router(room.router)
-    _add_page(app)
+        routes += room.router.routes
+    install_problems(app, routes)
     if not house.keys.wanted:
         _describe_as_open(app)
     if settings.cors:

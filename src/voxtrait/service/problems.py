@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from voxtrait.errors import AudioError, VoxtraitError
 
@@ -88,8 +89,13 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def install_problems(app: FastAPI) -> None:
-    """Let every error of an application be a problem."""
+def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let every error of an application be a problem.
+
+    Args:
+        app: the application.
+        routes: all that it answers by methods.
+    """
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> Response:
@@ -110,7 +116,7 @@ def install_problems(app: FastAPI) -> None:
         if error.status_code == 404:
             return problem_response(404, "no_route", "There is nothing at this address: see /openapi.json.")
         if error.status_code == 405:
-            allowed = ", ".join(_methods(request))
+            allowed = ", ".join(_methods(request, routes))
             detail = f"{request.method} is not for this address: use {allowed}."
             return problem_response(405, "method", detail, {"Allow": allowed})
         return problem_response(error.status_code, "usage", str(error.detail), headers)
@@ -132,9 +138,9 @@ def install_problems(app: FastAPI) -> None:
         return _fault(error)
 
 
-def _methods(request: Request) -> list[str]:
+def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
     """Return the methods of an address; the framework's error names those of one route alone."""
-    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+    fitting = (route for route in routes if route.matches(request.scope)[0] != Match.NONE)
     return sorted({method for route in fitting for method in getattr(route, "methods", None) or ()})
 
 

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from voxtrait.bundle import ModelBundle
+from voxtrait.engine.interrupts import deaf_to_interrupts
 from voxtrait.errors import VoxtraitError
 from voxtrait.service.streams.worker import Message, Opening, hear
 
@@ -228,7 +229,8 @@ class _Process:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=hear, args=(theirs, self._bundles), daemon=True)
-        self._process.start()
+        with deaf_to_interrupts():
+            self._process.start()
         theirs.close()
         threading.Thread(target=self._receive, daemon=True).start()
         threading.Thread(target=self._send, daemon=True).start()
