@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import socket
 import subprocess
 import threading
@@ -144,6 +145,38 @@ def test_its_sender_reads_why(service: Service) -> None:
     with service.client() as client:
         answer = client.post("/v1/predict", files={"file": ("big.wav", bytes(25 << 20))})
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_answers_that_nobody_gave(service: Service) -> None:
+    """What is to be converted may be as large and as odd as a recording."""
+    with service.client() as client:
+        files = {"file": ("a.ogg", (EXAMPLES / "interview.m4a").read_bytes())}
+        answer = client.post("/v1/predict", params={"segments": True}, files=files).json()
+        turn = answer["segments"][0]
+        many = [{**turn, "start": n, "end": n + 0.5} for n in range(30_000)]
+        odd: list[tuple[Any, int, str]] = [
+            (json.dumps({**answer, "segments": many}), 413, "too_large"),
+            ("[" * 1_000_000, 422, "results"),
+            ('{"file": ' * 100_000, 422, "results"),
+            (json.dumps({**answer, "speech": float("inf")}), 422, "results"),
+            (json.dumps({**answer, "segments": [{**turn, "start": 9e8, "end": 1.0}]}), 422, "results"),
+            (json.dumps({**answer, "segments": [turn, turn]}), 422, "results"),
+            (json.dumps({**answer, "gender": None}), 422, "results"),
+            (b"\xff\xfe", 422, "results"),
+            (b"", 422, "empty"),
+        ]
+        with unimpressed(service):
+            for content, status, code in odd:
+                found = client.post("/v1/convert", params={"format": "rttm"}, content=content)
+                assert (found.status_code, found.json()["code"]) == (status, code), content[:80]
+            for name in ("\ud800.wav", "a\x00b", "../../x", 'x"; rm'):
+                content = json.dumps({**answer, "file": name})
+                found = client.post("/v1/convert", params={"format": "elan"}, content=content)
+                assert found.status_code in (200, 422)
+                assert "/" not in found.headers.get("content-disposition", "")
+            content = json.dumps({**answer, "segments": many[:15_000]})
+            found = client.post("/v1/convert", params={"format": "rttm"}, content=content)
+            assert found.text.count("SPEAKER ") == 15_000
 
 
 def test_ten_thousand_headers(service: Service) -> None:

@@ -63,6 +63,13 @@ class Upload:
     content: bytes | None
     file: BinaryIO | None
 
+    def read(self) -> bytes:
+        """Return all its bytes."""
+        if self.file is None:
+            return self.content or b""
+        self.file.seek(0)
+        return self.file.read()
+
     def close(self) -> None:
         """Remove what lies on disk."""
         if self.file is not None:
@@ -91,7 +98,7 @@ async def receive_upload(request: Request, name: str | None, most: int) -> Uploa
         upload = await _from_body(body)
     if not upload.size:
         upload.close()
-        raise Refusal(422, "empty", "The request holds no recording: its body is empty.")
+        raise Refusal(422, "empty", "There is nothing in the body of the request.")
     upload.name = clean_name(name or upload.name)
     return upload
 
@@ -104,7 +111,7 @@ def clean_name(name: str) -> str:
 
 
 def _too_large(most: int) -> Refusal:
-    return Refusal(413, "too_large", f"The recording is larger than the {most:,} bytes that are taken.")
+    return Refusal(413, "too_large", f"What is sent is larger than the {most:,} bytes that are taken.")
 
 
 async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
@@ -118,7 +125,7 @@ async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise Refusal(
-                408, "too_slow", f"The recording came too slowly: {size:,} bytes, and then a pause."
+                408, "too_slow", f"What was sent came too slowly: {size:,} bytes, and then a pause."
             ) from None
         if chunk is None:
             return

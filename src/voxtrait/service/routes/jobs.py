@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -130,7 +131,9 @@ async def job_events(request: Request, job: Annotated[Job, Depends(_find)]) -> A
 )
 async def job_result(request: Request, id: str, form: FormatParameter = "json") -> Response:
     """Return the answer of a job that is done, in any form."""
-    return document(Prediction.from_dict(await request.app.state.voxtrait.queue.answer(id)), form)
+    answer = Prediction.from_dict(await request.app.state.voxtrait.queue.answer(id))
+    # The timeline of hours is long: others are answered meanwhile.
+    return await anyio.to_thread.run_sync(document, answer, form)
 
 
 @router.delete("/jobs/{id}", status_code=204, summary="Stop a job and forget it")
