@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import jsonschema
 import pytest
 
 import voxtrait
-from service_toys import EXAMPLES, ROOT, Service, assert_alike, running_service
+from service_toys import EXAMPLES, ROOT, Service, assert_alike, running_service, service_environment
 from voxtrait.exports import EXPORTS
 from voxtrait.results import Prediction
 
@@ -241,6 +243,8 @@ def test_the_log_tells_requests_and_nothing_of_them(tmp_path: Path) -> None:
                 client.post("/v1/predict", params={"name": name}, content=content)
             client.get("/v1/nothing/secret-name")
         log = service.log
+    lines = (service.folder / "stderr").read_text().splitlines()
+    assert [json.loads(line) for line in lines][: len(log)] == log
     told = [(line["method"], line["route"], line["status"]) for line in log if line["event"] == "request"]
     assert told.count(("POST", "/v1/predict", 200)) == 2
     assert told.count(("POST", "/v1/predict", 422)) == 2
@@ -248,3 +252,49 @@ def test_the_log_tells_requests_and_nothing_of_them(tmp_path: Path) -> None:
     assert all(
         line["seconds"] >= 0 and line["time"].endswith("Z") for line in log if line["event"] == "request"
     )
+
+
+def test_settings_may_come_by_the_environment(tmp_path: Path) -> None:
+    told = {
+        "VOXTRAIT_WORKERS": "1",
+        "VOXTRAIT_MAX_UPLOAD": "3",
+        "VOXTRAIT_MAX_DURATION": "10",
+        "VOXTRAIT_CORS": "https://one.example https://two.example",
+    }
+    with running_service(tmp_path, **told) as service, service.client() as client:
+        server = client.get("/v1/server").json()
+        assert (server["max_upload"], server["max_duration"], server["predict_duration"]) == (3 << 20, 10, 10)
+        for origin in ("https://one.example", "https://two.example"):
+            answer = client.get("/healthz", headers={"origin": origin})
+            assert answer.headers["access-control-allow-origin"] == origin
+        refused = post(service, EXAMPLES / "interview.m4a")
+        assert problem(refused) == (413, "too_long")
+        # A job would be no longer.
+        assert "jobs" not in refused.json()["detail"]
+        assert post(service, EXAMPLES / "woman.mp3").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "named"),
+    [
+        ([], {"VOXTRAIT_PORT": "many"}, "VOXTRAIT_PORT"),
+        (["--log-level", "loud"], {}, "loud"),
+        (["--model", "nobody"], {}, "nobody"),
+        (["--model", "voxtrait-base", "--model", "voxtrait-base"], {}, "two models"),
+        (["--api-key-file", "none.txt"], {}, "none.txt"),
+        (["--host", "203.0.113.9"], {}, "203.0.113.9"),
+        ([], {"VOXTRAIT_DATABASE_URL": "mysql://here"}, "postgresql"),
+    ],
+)
+def test_settings_that_make_no_sense(
+    tmp_path: Path, options: list[str], environment: dict[str, str], named: str
+) -> None:
+    words = [sys.executable, "-m", "voxtrait", "serve", "--port", "0", *options]
+    if "VOXTRAIT_PORT" in environment:
+        words = words[:4]
+    env = service_environment(tmp_path, **environment)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error[")
+    assert named in line

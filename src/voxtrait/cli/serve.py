@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +107,7 @@ def serve(
     for module in ("fastapi", "uvicorn", "sqlalchemy", "prometheus_client"):
         require(module, "serve")
     from voxtrait.predictor import usable_cores
+    from voxtrait.service.observe import log_always
     from voxtrait.service.server import serve as run
     from voxtrait.service.settings import MIB, Settings, default_database
 
@@ -122,8 +124,7 @@ def serve(
         database_url=os.environ.get("VOXTRAIT_DATABASE_URL") or default_database(),
         log_level=log_level,
     )
-    run(
-        settings,
-        lambda address: say(f"voxtrait listens on {address} - open it in a browser; Ctrl-C ends it."),
-    )
+    # A person reads a line; what reads a log wants nothing but JSON in it.
+    tell = say if sys.stderr.isatty() else log_always
+    run(settings, lambda address: tell(f"voxtrait listens on {address} - open it in a browser."))
     return 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Metrics", "Observer", "log_as_json"]
+__all__ = ["Metrics", "Observer", "log_always", "log_as_json"]
 
 _log = logging.getLogger("voxtrait.service")
 
@@ -129,3 +129,8 @@ def log_as_json(level: str) -> None:
     # A line a connection, and addresses of people: what happens is in the lines above.
     logging.getLogger("uvicorn.error").setLevel(max(logging.getLevelName(level.upper()), logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def log_always(message: str) -> None:
+    """Log a message at info, whatever the level."""
+    _log.handle(_log.makeRecord(_log.name, logging.INFO, __file__, 0, message, (), None))
