@@ -41,7 +41,7 @@ class Settings:
         database_url: where jobs are kept.
         keep_results: seconds that a job's result is kept after its end.
         grace: seconds that work under way has to end when the service is stopped.
-        log_level: "debug", "info", "warning" or "error"; names of files are logged at debug alone.
+        log_level: "debug", "info", "warning" or "error"; what probes ask is logged at debug alone.
     """
 
     host: str = "127.0.0.1"
