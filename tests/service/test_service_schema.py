@@ -28,7 +28,7 @@ def test_every_answer_is_one_that_is_described(tmp_path: Path, keys: bool) -> No
     settings: list[str | Path] = ["--api-key-file", file] if keys else []
     options = ["-H", "Authorization: Bearer a-key"] if keys else []
     with running_service(tmp_path, "--max-upload", "2", "--workers", "1", *settings) as service:
-        done = schemathesis(service, "--checks", "all", "--exclude-checks", UNFIT, "-n", "15", *options)
+        done = schemathesis(service, "--checks", "all", "--exclude-checks", UNFIT, "-n", "8", *options)
         log = service.log
     assert done.returncode == 0, done.stdout[-6000:]
     assert "12 passed" in done.stdout

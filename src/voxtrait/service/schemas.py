@@ -78,8 +78,8 @@ class PredictionBody(_Body):
     speech: Seconds | None
     gender: GenderBody | None
     age: AgeBody | None
-    segments: Annotated[list[SegmentBody], Field(max_length=200_000)] | None = None
-    speakers: Annotated[list[SpeakerBody], Field(max_length=10_000)] | None = None
+    segments: list[SegmentBody] | None = None
+    speakers: list[SpeakerBody] | None = None
     warnings: list[ProblemNote] = []
     error: ProblemNote | None
     model: Text
