@@ -21,7 +21,9 @@ def schemathesis(service: Service, *options: str) -> subprocess.CompletedProcess
     return subprocess.run([*words, *options], capture_output=True, text=True, check=False, cwd=service.folder)
 
 
-@pytest.mark.parametrize("keys", [False, True], ids=["open", "with keys"])
+@pytest.mark.parametrize(
+    "keys", [pytest.param(False, marks=pytest.mark.long), True], ids=["open", "with keys"]
+)
 def test_every_answer_is_one_that_is_described(tmp_path: Path, keys: bool) -> None:
     file = tmp_path / "keys"
     file.write_text("a-key\n")

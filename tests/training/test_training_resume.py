@@ -21,6 +21,7 @@ def _epochs(run: Path) -> int:
     return history.read_text().count("\n") if history.is_file() else 0
 
 
+@pytest.mark.long
 def test_a_killed_training_goes_on_to_the_same_result(studio: Path, train: Train) -> None:
     assert train("-o", "runs/whole", *_LONG).returncode == 0
     killed = studio / "runs" / "killed"
