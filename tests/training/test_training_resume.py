@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import voxtrait
 from training_toys import Train, command, environment
 
