@@ -12,13 +12,8 @@ import argparse
 import asyncio
 import json
 import random
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,9 +21,11 @@ from typing import Final
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from serve_load import serving
 from websockets.asyncio.client import ClientConnection, connect
 
 from voxtrait.audio import SAMPLE_RATE, find_sources, load_audio
+from voxtrait.bundle import DEFAULT_BUNDLE
 
 _RATE: Final = 48_000
 _PATIENCE: Final = 60.0
@@ -49,24 +46,6 @@ class Latencies:
             f"| {name} | {p50:.0f} | {p95:.0f} | {p99:.0f} | {max(self.updates) * 1000:.0f} | {final:.0f} |"
             f" {self.missing} of {self.missing + len(self.updates)} |"
         )
-
-
-@contextmanager
-def service() -> Iterator[str]:
-    """Run a service for as long as the context lasts and give the address of its streams."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "voxtrait", "serve", "--port", "0", "--log-level", "warning"]
-        environment = {"VOXTRAIT_DATABASE_URL": f"sqlite:///{folder}/jobs.sqlite3"}
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, env=environment, text=True)
-        assert process.stderr is not None
-        try:
-            said = re.search(r"listens on http(://\S+)", process.stderr.readline())
-            if said is None:
-                raise SystemExit("The service did not start.")
-            yield f"ws{said[1]}/v1/stream"
-        finally:
-            process.terminate()
-            process.wait(_PATIENCE)
 
 
 def recordings(data: Path, count: int, seconds: float) -> list[bytes]:
@@ -146,7 +125,8 @@ def main() -> None:
         "| streams | p50 | p95 | p99 | most | end to answer, most | updates left out |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    with service() as address:
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), DEFAULT_BUNDLE) as (host, port):
+        address = f"ws://{host}:{port}/v1/stream"
         runs = {
             "1": (data[:1], False),
             f"{options.streams}": (data, False),

@@ -13,9 +13,9 @@ speech behind them is heard anew, and turns are found in the last minute.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,12 @@ class Turn:
             "age": self.age.to_dict(),
         }
 
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract."""
+        gender, age = GenderEstimate.from_dict(form["gender"]), AgeEstimate.from_dict(form["age"])
+        return cls(form["start"], form["end"], form["open"], gender, age)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveUpdate:
@@ -85,6 +91,19 @@ class LiveUpdate:
             "age": None if self.age is None else self.age.to_dict(),
             "turns": [turn.to_dict() for turn in self.turns],
         }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Self:
+        """Read the JSON form of the contract; its numbers stay rounded."""
+        gender, age = form["gender"], form["age"]
+        return cls(
+            time=form["time"],
+            speaking=form["speaking"],
+            speech=form["speech"],
+            gender=None if gender is None else GenderEstimate.from_dict(gender),
+            age=None if age is None else AgeEstimate.from_dict(age),
+            turns=tuple(map(Turn.from_dict, form["turns"])),
+        )
 
 
 class LiveSession:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from voxtrait.client.transport import Transport, error_of
 from voxtrait.errors import ServiceError, UsageError, require
-from voxtrait.live import LiveUpdate, Turn
-from voxtrait.results import AgeEstimate, GenderEstimate, Prediction
+from voxtrait.live import LiveUpdate
+from voxtrait.results import Prediction
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -145,7 +145,7 @@ class LiveStream:
         if message["type"] == "final":
             self._result = message["result"]
         elif message["type"] == "update":
-            self._updates.append(_update(message))
+            self._updates.append(LiveUpdate.from_dict(message))
 
     def _hear(self, timeout: float) -> dict[str, Any]:
         """Return the next message.
@@ -197,23 +197,3 @@ def _connect(transport: Transport, resources: ExitStack) -> ClientConnection:
         raise transport.stranger(f"no live streams ({error})") from error
     except OSError as error:
         raise transport.unreached(error.strerror or str(error)) from error
-
-
-def _update(message: Mapping[str, Any]) -> LiveUpdate:
-    return LiveUpdate(
-        time=message["time"],
-        speaking=message["speaking"],
-        speech=message["speech"],
-        gender=message["gender"] and GenderEstimate.from_dict(message["gender"]),
-        age=message["age"] and AgeEstimate.from_dict(message["age"]),
-        turns=tuple(
-            Turn(
-                turn["start"],
-                turn["end"],
-                turn["open"],
-                GenderEstimate.from_dict(turn["gender"]),
-                AgeEstimate.from_dict(turn["age"]),
-            )
-            for turn in message["turns"]
-        ),
-    )

@@ -21,7 +21,7 @@ from voxtrait.service.jobs import JobQueue
 from voxtrait.service.keys import Keys
 from voxtrait.service.lanes import Lane
 from voxtrait.service.observe import Metrics, Observer
-from voxtrait.service.problems import Refusal, install_problems
+from voxtrait.service.problems import Refusal, install_problems, stopping
 from voxtrait.service.routes import convert, health, jobs, models, predict, stream
 from voxtrait.service.settings import Settings
 from voxtrait.service.streams import StreamHouse
@@ -49,12 +49,12 @@ class Admission:
     Args:
         places: how many there are.
         metrics: told how many are taken.
-        stopping: set when nobody gets one any more.
+        end: set when nobody gets one any more.
     """
 
-    def __init__(self, places: int, metrics: Metrics, stopping: asyncio.Event) -> None:
+    def __init__(self, places: int, metrics: Metrics, end: asyncio.Event) -> None:
         self._places = places
-        self._stopping = stopping
+        self._end = end
         self._taken = 0
         self._metrics = metrics
 
@@ -65,9 +65,8 @@ class Admission:
         Raises:
             Refusal: 429 ``busy`` if there is none; 503 ``stopping``.
         """
-        if self._stopping.is_set():
-            message = "The service is being stopped: try again soon."
-            raise Refusal(503, "stopping", message, {"Retry-After": "5"})
+        if self._end.is_set():
+            raise stopping()
         if self._taken >= self._places:
             raise Refusal(
                 429,
@@ -118,7 +117,7 @@ class House:
             BundleError: if a model cannot be used.
             UsageError: if another setting cannot.
         """
-        catalog, metrics, stopping = Catalog(settings.models), Metrics(), asyncio.Event()
+        catalog, metrics, end = Catalog(settings.models), Metrics(), asyncio.Event()
         return cls(
             settings=settings,
             catalog=catalog,
@@ -126,8 +125,8 @@ class House:
             metrics=metrics,
             predict=Lane(Plan(catalog.bundles), settings.workers),
             jobs=Lane(Plan(catalog.bundles, niceness=_NICENESS), settings.workers),
-            admission=Admission(settings.queue, metrics, stopping),
-            stopping=stopping,
+            admission=Admission(settings.queue, metrics, end),
+            stopping=end,
         )
 
     @asynccontextmanager

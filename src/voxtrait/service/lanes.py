@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from voxtrait.engine import Item, LocalEngine, Plan
-from voxtrait.service.problems import Refusal
+from voxtrait.service.problems import Refusal, stopping
 
 __all__ = ["Lane"]
 
@@ -146,15 +146,10 @@ class Lane:
 
     def _fail_all(self) -> None:
         self._engine = None
-        stopping = self._closed.is_set()
-        code, message = (
-            ("stopping", "The service is being stopped: try again soon.")
-            if stopping
-            else ("workers", "The processes that hear recordings have ended: try again soon.")
-        )
+        message = "The processes that hear recordings have ended: try again soon."
+        ended = Refusal(503, "workers", message, {"Retry-After": "5"})
         for number in list(self._waiting):
-            waiting = self._waiting.pop(number)
-            waiting.resolve(Refusal(503, code, message, {"Retry-After": "5"}))
+            self._waiting.pop(number).resolve(stopping() if self._closed.is_set() else ended)
 
 
 def _until_none(arrived: queue.SimpleQueue[Item | None]) -> Iterator[Item]:

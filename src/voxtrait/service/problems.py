@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,7 +18,19 @@ from starlette.routing import BaseRoute, Match
 
 from voxtrait.errors import AudioError, VoxtraitError
 
-__all__ = ["PROBLEMS", "ProblemBody", "Refusal", "install_problems", "no_space", "problem_response"]
+__all__ = [
+    "PROBLEMS",
+    "STOPPING",
+    "ProblemBody",
+    "Refusal",
+    "audio_refusal",
+    "first_fault",
+    "install_problems",
+    "no_space",
+    "problem_response",
+    "refusal_of",
+    "stopping",
+]
 
 _log = logging.getLogger("voxtrait.service")
 
@@ -33,6 +45,8 @@ _STATUS: Final = {
 }
 #: Seconds after which who was refused because of load may try again.
 _LATER: Final = "5"
+#: What is said of the code ``stopping``.
+STOPPING: Final = "The service is being stopped: try again soon."
 
 
 class ProblemBody(BaseModel):
@@ -61,6 +75,23 @@ def no_space() -> Refusal:
     return Refusal(
         507, "no_space", "The disk of the service is full: try again later.", {"Retry-After": _LATER}
     )
+
+
+def stopping() -> Refusal:
+    """Return the refusal for what comes when the service ends."""
+    return Refusal(503, "stopping", STOPPING, {"Retry-After": _LATER})
+
+
+def first_fault(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> str:
+    """Return where the first of pydantic's errors lies, and what it is, without a full stop.
+
+    Args:
+        errors: at least one.
+        skip: parts of the place that nobody needs to know.
+    """
+    place = ".".join(str(part) for part in errors[0]["loc"][skip:])
+    reason = errors[0]["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{place}: {reason}" if place else reason
 
 
 def problem_response(
@@ -108,7 +139,7 @@ def install_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return problem_response(422, "usage", _sentence(error))
+        return problem_response(422, "usage", f"{first_fault(error.errors(), skip=1)}.")
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -147,12 +178,6 @@ def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
 def _fault(error: Exception) -> Response:
     _log.error("fault", exc_info=error)
     return problem_response(500, "internal", "The service failed at this request; its log says why.")
-
-
-def _sentence(error: RequestValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-    return f"{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}."
 
 
 def audio_refusal(code: str, message: str) -> Refusal:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
 from voxtrait.engine import Wish
 
-__all__ = ["NameParameter", "WishParameters", "longest"]
+__all__ = ["NameParameter", "WishParameters"]
 
 NameParameter = Annotated[
     str | None,
@@ -32,8 +31,3 @@ async def _wish(
 
 #: The options of a request; its length is not yet limited.
 WishParameters = Annotated[Wish, Depends(_wish)]
-
-
-def longest(wish: Wish, seconds: float) -> Wish:
-    """Return a wish for a recording of ``seconds`` at most."""
-    return replace(wish, longest=seconds)

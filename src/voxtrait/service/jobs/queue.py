@@ -17,7 +17,7 @@ from voxtrait.service.jobs.changes import Changes
 from voxtrait.service.jobs.database import CONNECTIONS, Database
 from voxtrait.service.jobs.runner import JobRunner, Threads
 from voxtrait.service.jobs.store import BLOCK, Job, JobStore
-from voxtrait.service.problems import Refusal, refusal_of
+from voxtrait.service.problems import Refusal, refusal_of, stopping
 from voxtrait.service.uploads import Upload
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ class JobQueue:
             Refusal: 429 ``busy`` if too many wait; 503 ``stopping`` or ``database``.
         """
         if self._stopping.is_set():
-            message = "The service is being stopped: try again soon."
-            raise Refusal(503, "stopping", message, {"Retry-After": "5"})
+            raise stopping()
         await self._threads.call(self._store.check_room)
 
     async def add(self, upload: Upload, wish: Wish) -> Job:

@@ -14,7 +14,7 @@ from voxtrait.exports.reading import check_result
 from voxtrait.results import Prediction
 from voxtrait.service.documents import FormatParameter, document
 from voxtrait.service.keys import wants_key
-from voxtrait.service.problems import PROBLEMS, Refusal
+from voxtrait.service.problems import PROBLEMS, Refusal, first_fault
 from voxtrait.service.schemas import PredictionBody
 from voxtrait.service.settings import MIB
 from voxtrait.service.uploads import Upload, receive_upload
@@ -60,10 +60,7 @@ def _read(answer: Upload) -> Prediction:
         prediction = Prediction.from_dict(body.model_dump(exclude_unset=True))
         check_result(prediction)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-        raise _no_answer(f"{place}: {reason}" if place else reason) from error
+        raise _no_answer(first_fault(error.errors())) from error
     except (ValueError, TypeError) as error:
         raise _no_answer(error) from error
     return prediction

@@ -20,7 +20,7 @@ from voxtrait.service.problems import PROBLEMS, audio_refusal
 from voxtrait.service.schemas import PREDICTION, PredictionBody
 from voxtrait.service.settings import PREDICT_SECONDS
 from voxtrait.service.uploads import BODY, Upload, receive_upload
-from voxtrait.service.wishes import NameParameter, WishParameters, longest
+from voxtrait.service.wishes import NameParameter, WishParameters
 
 __all__ = ["router"]
 
@@ -48,7 +48,7 @@ async def predict(
     limit = min(PREDICT_SECONDS, house.settings.max_duration)
     with house.admission.place():
         upload = await receive_upload(request, name, house.settings.max_upload)
-        answer = await _hear(request, upload, longest(wish, limit))
+        answer = await _hear(request, upload, replace(wish, longest=limit))
     house.metrics.count("predict", answer)
     error = answer["error"]
     if error is not None:

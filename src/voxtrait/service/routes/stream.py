@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketState
 
 from voxtrait.audio.samples import MAX_CHANNELS, RATES
 from voxtrait.errors import UsageError, VoxtraitError
-from voxtrait.service.problems import problem_response
+from voxtrait.service.problems import STOPPING, first_fault, problem_response
 from voxtrait.service.streams import LiveStream, Opening
 
 __all__ = ["router"]
@@ -33,7 +33,6 @@ _UNREAD: Final = 30.0
 _CLOSED: Final = {
     "busy": 1013, "stopping": 1012, "decoder_died": 1011, "internal": 1011, "bundle_corrupt": 1011,
 }  # fmt: skip
-_STOPPING: Final = "The service is being stopped: try again soon."
 
 
 class Start(BaseModel):
@@ -99,7 +98,7 @@ async def _converse(socket: WebSocket) -> None:
     if not house.keys.allows(_key(socket, start)):
         raise VoxtraitError("key", 'This service asks for a key: send it as "key" of the first message.')
     if house.stopping.is_set():
-        raise VoxtraitError("stopping", _STOPPING)
+        raise VoxtraitError("stopping", STOPPING)
     bundle = house.catalog.find(start.model)
     opening = Opening(
         start.encoding, start.rate, start.channels, bundle.title, start.name, house.settings.max_duration
@@ -167,12 +166,7 @@ async def _start(socket: WebSocket) -> Start:
     try:
         return Start.model_validate(_read(await _receive(socket, _FIRST)))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(
-            "usage", f"The first message is no start: {place + ': ' if place else ''}{reason}."
-        ) from error
+        raise UsageError("usage", f"The first message is no start: {first_fault(error.errors())}.") from error
 
 
 def _key(socket: WebSocket, start: Start) -> str | None:
