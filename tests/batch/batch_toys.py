@@ -16,22 +16,38 @@ from voice_toys import MAN, RATE, WOMAN, pitch_bundle, say, wav
 from voxtrait.batch import Dataset
 from voxtrait.bundle import save_bundle
 
-#: Names which begin so do to their decoder what they say.
+#: Names do to their decoder what they say, and to their reader.
 _SABOTAGE = """
-import os, signal, time
+import os, pathlib, signal, time
 import voxtrait.predictor
 import voxtrait.batch.sink
 
 opened = voxtrait.predictor.open_audio
+read_bytes = pathlib.Path.read_bytes
 voxtrait.batch.sink._EVERY = float(os.environ.get("TOY_EVERY", voxtrait.batch.sink._EVERY))
+
+def noted(line):
+    with open(os.environ["TOY_LOG"], "a+") as log:
+        log.write(line + chr(10))
+        log.seek(0)
+        return log.read().splitlines().count(line)
+
+def wait_for(name):
+    while not os.path.exists(os.environ["TOY_LOG"] + name):
+        time.sleep(0.02)
+
+def late(path):
+    if path.name.startswith("read-late"):
+        noted("reads " + path.name)
+        wait_for(".read")
+    return read_bytes(path)
 
 def open_audio(source, **options):
     name = os.path.basename(str(getattr(source, "name", source)))
-    with open(os.environ["TOY_LOG"], "a+") as log:
-        log.write(name + chr(10))
-        log.seek(0)
-        times = log.read().splitlines().count(name)
-    if name.startswith("dies-always") or (name.startswith("dies-once") and times == 1):
+    times = noted(name)
+    if name.startswith("waits"):
+        wait_for(".go")
+    if "dies-always" in name or ("dies-once" in name and times == 1):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith("exits"):
         os._exit(3)
@@ -41,14 +57,12 @@ def open_audio(source, **options):
         time.sleep(float(os.environ["TOY_SLOW"]))
     if name.startswith("strange") and times < 3:
         raise KeyError("odd")
-    if name.startswith("waits"):
-        while not os.path.exists(os.environ["TOY_LOG"] + ".go"):
-            time.sleep(0.02)
     if name.startswith("leaks"):
         globals().setdefault("kept", []).append(bytearray(50_000_000))
     return opened(source, **options)
 
 voxtrait.predictor.open_audio = open_audio
+pathlib.Path.read_bytes = late
 """
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,8 @@ def test_each_misfortune_costs_its_file_alone(toy: Path, tmp_path: Path) -> None
         (folder / f"00{place}5.b" / f"{name}-2.wav").write_bytes(speech(8))
     os.mkfifo(folder / "nobody-writes.wav")
     env = sabotage(tmp_path, TOY_MARK=str(tmp_path))
-    options = ["--model", toy, "--workers", "2", "--time-limit", "2"]
+    options = ["--model", toy, "--workers", "2", "--time-limit", "4"]
     done = run(folder, "-o", tmp_path / "out", *options, env=env)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("50 files")
-    assert "7 with an error" in line
     rows = named(tmp_path / "out")
     assert len(rows) == 50
     errors = {name: row["error"] for name, row in rows.items() if row["error"]}
@@ -60,9 +57,13 @@ def test_each_misfortune_costs_its_file_alone(toy: Path, tmp_path: Path) -> None
         "nobody-writes.wav": "timed_out",
         "strange.wav": "internal",
     }
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("50 files")
+    assert "7 with an error" in line
     assert "SIGSEGV" in rows["dies-always.wav"]["message"]
     assert "exit code 3" in rows["exits.wav"]["message"]
-    assert "2 s" in rows["hangs.wav"]["message"]
+    assert "4 s" in rows["hangs.wav"]["message"]
     run(*good, "-o", tmp_path / "alone", "--model", toy, "--workers", "1")
     assert named(tmp_path / "alone").items() <= rows.items()
     # What kills is opened twice, what hangs once.
@@ -78,6 +79,33 @@ def test_each_misfortune_costs_its_file_alone(toy: Path, tmp_path: Path) -> None
         "strange.wav": 2,
     }
     assert_no_orphans(str(tmp_path))
+
+
+def test_what_was_being_read_when_another_killed_has_two_tries_of_its_own(toy: Path, tmp_path: Path) -> None:
+    killer, ahead = tmp_path / "waits-and-dies-always.wav", tmp_path / "read-late-and-dies-once.wav"
+    killer.write_bytes(speech(20))
+    ahead.write_bytes(speech(21))
+    env = sabotage(tmp_path)
+    words = command("-", "-o", tmp_path / "out", "--model", toy, "--workers", "1")
+    log = Path(env["TOY_LOG"])
+
+    def times(line: str) -> int:
+        return log.read_text().splitlines().count(line) if log.exists() else 0
+
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        print(killer, file=process.stdin, flush=True)
+        wait_for(lambda: times(killer.name) == 1)
+        with process.stdin as names:
+            print(ahead, file=names)
+        wait_for(lambda: times(f"reads {ahead.name}") == 1)
+        Path(f"{log}.go").touch()
+        wait_for(lambda: times(killer.name) == 2)
+        Path(f"{log}.read").touch()
+        assert process.wait(60) == 1
+    assert (times(killer.name), times(ahead.name)) == (2, 2)
+    errors = {name: row["error"] for name, row in named(tmp_path / "out").items()}
+    assert errors == {killer.name: "decoder_died", ahead.name: None}
 
 
 def test_a_fault_of_the_program_is_said_once_for_its_file(toy: Path, tmp_path: Path) -> None:
@@ -193,7 +221,7 @@ def test_a_long_list_of_what_is_not_there(toy: Path, tmp_path: Path) -> None:
     assert "5000 with an error" in done.stderr
 
 
-def wait_for(condition: Any) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline

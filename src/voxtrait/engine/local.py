@@ -37,15 +37,23 @@ _AWAKE: Final = 2.0
 _DYING: Final = 10.0
 #: Deaths in a row, before anything was heard, after which it is not the recordings' fault.
 _STILLBORN: Final = 3
+#: Deaths at a recording after which it is not heard.
+_DEADLY: Final = 2
 
 
 @dataclass
 class _Task:
-    """An item on its way, and whether a process died at it before."""
+    """An item on its way.
+
+    Attributes:
+        suspect: whether a process may have died at it: it is given alone.
+        deaths: processes that died at it for certain.
+    """
 
     number: int
     item: Item
     suspect: bool = False
+    deaths: int = 0
 
     @property
     def has_file(self) -> bool:
@@ -280,7 +288,6 @@ class LocalEngine:
 
     def _bury(self, worker: _Worker) -> Iterator[Answered]:
         """Take back what a dead process had; the file that it died at is given once more, alone."""
-        culprits = {number for number, _ in worker.board.works if number is not None}
         hearing = worker.chunks[0] if worker.chunks else []
         worker.process.join(_DYING)
         death = _death(worker.process.exitcode)
@@ -291,14 +298,17 @@ class LocalEngine:
                 raise UsageError(
                     "workers", f"The processes that hear die before they begin ({death}): try fewer workers."
                 )
+            self._again.extend(tasks)
+            return
+        suspects, culprit = _blamed(worker.board, hearing)
         for task in tasks:
-            # Where it died between two files of a chunk, none of them is more suspect than another.
-            blamed = worker.ready and (task.number in culprits or (not culprits and task in hearing))
-            if blamed and task.suspect:
+            task.suspect |= task.number in suspects
+            task.deaths += task.number == culprit
+            if task.deaths == _DEADLY:
                 message = f"{task.item.name}: the process that heard it died twice ({death})."
                 yield task.item, self._failure(task.item, "decoder_died", message)
             else:
-                self._again.append(_Task(task.number, task.item, task.suspect or blamed))
+                self._again.append(task)
 
     def _end_stuck(self) -> Iterator[Answered]:
         """End the processes that make no headway; the file that each is at has its answer."""
@@ -341,6 +351,22 @@ def _size(item: Item) -> int:
 
 def _is_small(item: Item) -> bool:
     return _size(item) <= SMALL
+
+
+def _blamed(board: Board, hearing: list[_Task]) -> tuple[list[int], int | None]:
+    """Return the numbers of items that a process may have died at, and of the one it was for certain, if any.
+
+    Args:
+        board: of the process.
+        hearing: the chunk that it was hearing.
+    """
+    at = [number for number, _ in board.works if number is not None]
+    if at:
+        # Of what was heard and what was read ahead, the latter is blamed only if it dies alone.
+        return at, at[0]
+    # Between two files of a chunk none of them is more suspect than another.
+    numbers = [task.number for task in hearing]
+    return numbers, numbers[0] if len(numbers) == 1 else None
 
 
 def _death(code: int | None) -> str:
