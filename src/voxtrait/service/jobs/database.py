@@ -33,16 +33,17 @@ _ANSWER: Final = 30
 #: Of a connection: its transactions write.
 _WRITES: Final = "voxtrait_writes"
 #: A deleted recording leaves no bytes behind: pages are overwritten and given back, with what the journal
-#: held of them. Pages are large because recordings are.
+#: held of them. Pages are large because recordings are. How to wait and to write comes first: that the file
+#: vacuums itself is written into it.
 _PRAGMAS: Final = (
-    "page_size=65536",
-    "auto_vacuum=FULL",
-    "secure_delete=ON",
+    f"busy_timeout={_WAIT * 1000}",
     "journal_mode=TRUNCATE",
     "synchronous=FULL",
+    "secure_delete=ON",
+    "page_size=65536",
+    "auto_vacuum=FULL",
     "temp_store=MEMORY",
     "foreign_keys=ON",
-    f"busy_timeout={_WAIT * 1000}",
 )
 #: SQLSTATE: the disk is full; the server cannot be reached, stops, has no place, cannot write now.
 _PG_FULL: Final = "53100"
