@@ -102,7 +102,9 @@ def test_the_result_shows_what_the_service_answered(browser: Browser, page_addre
         expect(page.locator(".shares")).to_contain_text(f"men {share} %")
         expect(page.locator(".facts")).to_contain_text(said["model"])
         expect(page.locator(".wave path.man")).to_be_attached()
-        # The answer of one voice, chosen by name.
+        # The answer of one voice, chosen by name; of all together last.
+        expect(page.locator(".estimate .figure").first).to_have_text("Sounds like a woman")
+        page.get_by_label("Answer for").select_option("All voices together")
         expect(page.locator(".estimate .figure").first).to_have_text("Unsure")
         page.get_by_label("Answer for").select_option("S2")
         expect(page.locator(".estimate .figure").first).to_have_text("Sounds like a man")

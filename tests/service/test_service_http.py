@@ -176,6 +176,11 @@ def test_models_server_and_probes(service: Service) -> None:
         assert server["key_required"] is False
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json() == {"status": "ready"}
+        # Monitors look with HEAD.
+        for path in ("/", "/healthz", "/readyz"):
+            seen, head = client.get(path), client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-type"] == seen.headers["content-type"]
 
 
 def test_figures_count_what_was_answered(service: Service) -> None:

@@ -206,6 +206,6 @@ class _Page(StaticFiles):
 def _add_page(app: FastAPI) -> None:
     app.mount("/page", _Page(directory=_PAGE), name="page")
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(_: Request) -> Response:
         return FileResponse(_PAGE / "index.html", headers=_HEADERS)

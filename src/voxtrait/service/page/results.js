@@ -59,12 +59,15 @@ function speakingPart(result, player) {
   );
 }
 
-/** The answers in full: of the recording, or of the voice that is chosen where there are several. */
+/**
+ * The answers in full: of the recording, or of the voice that is chosen where there are several. All of them
+ * together come last: of a woman and a man that is no answer about anybody.
+ */
 function estimatesPart(result, decided) {
-  const shown = h("div", { "aria-live": "polite" }, estimatePanels(result.gender, result.age, decided));
-  if (result.speakers.length < 2) return h("section", {}, shown);
+  const rows = result.speakers.length < 2 ? [result] : [...result.speakers, { ...result, speaker: "All voices together" }];
+  const shown = h("div", { "aria-live": "polite" }, estimatePanels(rows[0].gender, rows[0].age, decided));
+  if (rows.length === 1) return h("section", {}, shown);
   const id = newId("voice");
-  const rows = [{ ...result, speaker: "All voices together" }, ...result.speakers];
   const choose = (event) => {
     const row = rows[event.target.selectedIndex];
     shown.replaceChildren(estimatePanels(row.gender, row.age, decided));

@@ -21,12 +21,15 @@ class Health(BaseModel):
     status: str
 
 
+# Monitors ask by HEAD.
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether the service lives")
 async def healthz() -> Health:
     """Answer 200 as long as the service answers at all."""
     return Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether the service can work", responses={503: PROBLEMS[503]})
 async def readyz(request: Request) -> Health:
     """Answer 200 if recordings are heard and the database of jobs is there, else 503 that says why not."""
