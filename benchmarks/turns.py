@@ -1,7 +1,8 @@
 """How well voices in one recording are told apart: python benchmarks/turns.py [--half report] [-o FILE]
 
 Recordings of several minutes are made from real speakers who take turns of 3 to 8 s with gaps of up to
-0.8 s, all at one level: two women, two men, three of both genders, and one voice alone. Speakers are
+0.8 s, all at one level: two women, two men, three of both genders, and one voice alone; and brief ones, of
+6 to 22 s, as somebody makes who tries it: two women, two men, a woman and a man, one voice. Speakers are
 divided in two halves: what tells voices apart is chosen on the recordings of the one, reported on those of
 the other. The encoder that embeds voices has heard none of them. Two voices of one recording come from two
 rooms and microphones or from one, as the corpora have it.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,15 +40,23 @@ Frames = NDArray[np.int64]
 
 CORPORA: Final = ("librispeech-sample", "speechocean762")
 HALVES: Final = ("choose", "report")
-#: Genders of the voices of each kind of recording.
-KINDS: Final = {
-    "two women": ("female", "female"),
-    "two men": ("male", "male"),
-    "three mixed": ("female", "male", "either"),
-    "one voice": ("either",),
+_WOMEN, _MEN, _ONE = ("female", "female"), ("male", "male"), ("either",)
+#: Genders of the voices of each kind of recording, and how many there are of it.
+LONG: Final = {
+    "two women": (_WOMEN, 7),
+    "two men": (_MEN, 7),
+    "three mixed": (("female", "male", "either"), 6),
+    "one voice": (_ONE, 6),
 }
-#: Recordings of each kind.
-_FILES: Final = {"two women": 7, "two men": 7, "three mixed": 6, "one voice": 6}
+BRIEF: Final = {
+    "brief, two women": (_WOMEN, 60),
+    "brief, two men": (_MEN, 60),
+    "brief, a woman and a man": (("female", "male"), 60),
+    "brief, one voice": (_ONE, 60),
+}
+#: Seconds after which no turn begins, and the seeds that draw the recordings.
+_LONG_SECONDS, _LONG_SEED = (120.0, 300.0), 7
+_BRIEF_SECONDS, _BRIEF_SEED = (6.0, 22.0), 11
 #: Adults alone, with so many seconds of speech.
 _YOUNGEST, _LEAST = 14, 45.0
 _LEVEL, _ROOM = 10 ** (-26 / 20), 10 ** (-62 / 20)
@@ -119,17 +128,22 @@ def _trimmed(samples: Samples, detector: SpeechDetector) -> Samples:
 
 
 def make_recording(
-    kind: str, voices: list[Voice], rng: np.random.Generator, detector: SpeechDetector
+    kind: str,
+    genders: Sequence[str],
+    seconds: tuple[float, float],
+    voices: list[Voice],
+    rng: np.random.Generator,
+    detector: SpeechDetector,
 ) -> Recording:
-    """Return a recording in which voices take turns until two to five minutes, or their speech, are over."""
+    """Return a recording in which voices take turns until some seconds, or their speech, are over."""
     chosen: list[Voice] = []
-    for gender in KINDS[kind]:
+    for gender in genders:
         fitting = [voice for voice in voices if gender in ("either", voice.gender) and voice not in chosen]
         chosen.append(fitting[int(rng.integers(len(fitting)))])
     left = [voice.tape for voice in chosen]
     parts: list[Samples] = []
     labels: list[Frames] = []
-    limit, size, last = rng.uniform(120, 300) * SAMPLE_RATE, 0, -1
+    limit, size, last = rng.uniform(*seconds) * SAMPLE_RATE, 0, -1
     while size < limit:
         able = [
             k
@@ -207,7 +221,9 @@ def score(recording: Recording, segments: tuple[Segment, ...]) -> Score:
     totals = table[:-1].sum(axis=1)
     given = [table[:, match[voice]].sum() if voice in match else 0.0 for voice in range(len(totals))]
     # A pair of one gender: speech of either that went to its own voice, and not to one of the other.
-    alike = [voice for voice, gender in enumerate(recording.genders) if recording.genders.count(gender) > 1]
+    speaking = np.unique(truth[truth >= 0]).tolist()
+    genders = recording.genders
+    alike = [voice for voice in speaking if genders.count(genders[voice]) > 1]
     heard = [table[voice, :-1].sum() for voice in alike]
     return Score(
         recording.kind,
@@ -215,7 +231,7 @@ def score(recording: Recording, segments: tuple[Segment, ...]) -> Score:
         error(truth, one)[1],
         *error(truth[~near], found[~near]),
         error(truth[~near], one[~near])[1],
-        len(recording.genders),
+        len(speaking),
         len(np.unique(found[found >= 0])),
         float(sum(heard)),
         float(sum(table[voice, match[voice]] for voice in alike if voice in match)),
@@ -249,8 +265,9 @@ FIGURES: Final[dict[str, Figure]] = {
 def figures(scores: list[Score]) -> list[dict[str, Any]]:
     """Return every figure of every kind with its interval over recordings."""
     rows = []
-    for kind in ("all", *KINDS):
-        mine = [each for each in scores if kind in ("all", each.kind)]
+    groups = {"all": list(LONG), "all brief": list(BRIEF)} | {kind: [kind] for kind in (*LONG, *BRIEF)}
+    for kind, kinds in groups.items():
+        mine = [each for each in scores if each.kind in kinds]
         draws = np.random.default_rng(0).integers(len(mine), size=(_DRAWS, len(mine)))
         for name, figure in FIGURES.items():
             value = figure(mine)
@@ -268,10 +285,12 @@ def make_all(folder: Path, half: str) -> list[Recording]:
     """Return the recordings of one half of the speakers, the same at every call."""
     detector = SpeechDetector()
     voices = voices_of(folder, half, detector)
-    rng = np.random.default_rng(7)
-    return [
-        make_recording(kind, voices, rng, detector) for kind, count in _FILES.items() for _ in range(count)
-    ]
+    made = []
+    for kinds, seconds, seed in ((LONG, _LONG_SECONDS, _LONG_SEED), (BRIEF, _BRIEF_SECONDS, _BRIEF_SEED)):
+        rng = np.random.default_rng(seed)
+        for kind, (genders, count) in kinds.items():
+            made += [make_recording(kind, genders, seconds, voices, rng, detector) for _ in range(count)]
+    return made
 
 
 def main() -> None:

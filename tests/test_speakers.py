@@ -121,6 +121,13 @@ def test_an_odd_sound_is_no_voice_but_a_short_answer_of_seconds_is() -> None:
     assert traced([*long, [(1, 3.0)], *long]) == [[0]] * 20 + [[1]] + [[0]] * 20
 
 
+def test_who_speaks_briefly_is_a_voice_where_nobody_speaks_for_long() -> None:
+    answer: Pieces = [(1, 1.8)]
+    assert traced([[(0, 3.0)], answer]) == [[0], [1]]
+    long: list[Pieces] = [[(0, 3.0)]] * 20
+    assert traced([*long, answer]) == [[0]] * 21
+
+
 def test_one_voice_that_varies_stays_one() -> None:
     assert traced([[(0, 3.0)]] * 60, spread=0.5) == [[0]] * 60
 

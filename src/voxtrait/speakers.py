@@ -23,8 +23,10 @@ _SAMPLE: Final = 600
 #: Turns begin with clusters of a smaller threshold, and of these with so many that speak most.
 _CLOSER: Final = 0.85
 _MOST: Final = 50
-#: What a voice must explain better than the others do, in seconds at the distance of the threshold, ...
-_NEEDED: Final = 5.0
+#: What a voice must explain better than the others do, in seconds at the distance of the threshold: a share
+#: of all speech within bounds, so that who speaks a few seconds of a brief recording is a voice, ...
+_NEEDED: Final = (3.0, 5.0)
+_NEEDED_SHARE: Final = 0.2
 #: ... and on average, as a share of the threshold.
 _APART: Final = 0.33
 #: What a change of voice must explain, in the same seconds.
@@ -147,6 +149,7 @@ def _likeliest(
 def _needed(windows: list[_Window], centres: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Take away the voices without which windows can be read nearly as well, the least needed first."""
     seconds = np.array([window.seconds for window in windows])
+    needed = np.clip(_NEEDED_SHARE * seconds.sum(), *_NEEDED)
     change = _CHANGE * threshold
     while len(centres) > 1:
         alike = (centres @ centres.T).astype(np.float64)
@@ -158,7 +161,7 @@ def _needed(windows: list[_Window], centres: NDArray[np.float32], threshold: flo
             others = np.delete(np.delete(fits[mine], voice, axis=1), voice, axis=2)
             lost = (fits[mine, first[mine], last[mine]] - others.max(axis=(1, 2))).sum()
             spoken = seconds[mine] @ ((first[mine] == voice) / 2 + (last[mine] == voice) / 2)
-            needs[voice] = lost / (max(_NEEDED, _APART * spoken) * max(threshold, 1e-9))
+            needs[voice] = lost / (max(needed, _APART * spoken) * max(threshold, 1e-9))
         least = int(needs.argmin())
         if needs[least] >= 1:
             break
