@@ -127,7 +127,7 @@ def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     options.setdefault("stdin", None if "input" in options else subprocess.DEVNULL)
     if "input" in options:
         del options["stdin"]
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=100, **options)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=250, **options)
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
