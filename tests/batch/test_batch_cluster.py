@@ -89,8 +89,8 @@ def test_a_machine_that_is_lost_costs_nothing(toy: Path, tmp_path: Path) -> None
         timeout=250,
         check=False,
     )
-    said = done.stdout.splitlines()
-    assert ("lost" in said, said[-1]) == (True, "320 0"), done.stderr[-2000:]
+    # Ray itself may speak in between, of the machine that it misses.
+    assert {"lost", "320 0"} <= set(done.stdout.splitlines()), done.stdout + done.stderr[-2000:]
     assert run(tmp_path / "in", "-o", tmp_path / "local", "--model", toy).returncode == 0
     assert named(tmp_path / "ray") == named(tmp_path / "local")
     assert_no_orphans(str(tmp_path))
