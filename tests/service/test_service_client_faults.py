@@ -200,3 +200,13 @@ def test_a_path_before_the_service_is_kept() -> None:
                "/voices/v1/models": [Answer({"models": []})]}  # fmt: skip
     with scripted(answers) as server, contextlib.closing(Client(f"{server.url}/voices/")) as client:
         assert client.models() == []
+
+
+def test_what_is_too_large_is_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "large.wav"
+    path.write_bytes(bytes(SERVER["max_upload"] + 1))
+    with scripted({}) as server, Client(server.url) as client:
+        with pytest.raises(voxtrait.AudioError, match="larger than the 1,048,576 bytes") as raised:
+            client.predict(path)
+        assert raised.value.code == "too_large"
+        assert server.asked == ["GET /v1/server"]
