@@ -43,6 +43,10 @@ class Jobs:
         assert answer.headers["location"] == job["links"]["self"]
         return job
 
+    def post_still(self, count: int) -> list[str]:
+        """Send recordings that keep as many processes busy until they are deleted; return their ids."""
+        return [self.post(still(), "still.aac")["id"] for _ in range(count)]
+
     def get(self, key: str) -> Json:
         """Return a job as it stands."""
         answer = self.http.get(f"/v1/jobs/{key}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import srt
 import webvtt
-from jobs_toys import Jobs, long_mp3, noise, running_jobs, speech, sqlite_in, still, wait_until
+from jobs_toys import Jobs, long_mp3, noise, running_jobs, speech, sqlite_in, wait_until
 
 from service_toys import assert_alike
 from voice_toys import pitch_bundle
@@ -31,7 +31,7 @@ def jobs(folder: Path) -> Iterator[Jobs]:
 @pytest.fixture
 def busy(jobs: Jobs) -> Iterator[list[str]]:
     """Two jobs that keep both processes at work."""
-    keys = [jobs.post(still(), "still.aac")["id"] for _ in range(2)]
+    keys = jobs.post_still(2)
     for key in keys:
         jobs.in_state(key, "running")
     yield keys

@@ -21,7 +21,6 @@ from jobs_toys import (
     speech,
     sqlite_in,
     start_jobs,
-    still,
     wait_until,
 )
 
@@ -51,11 +50,6 @@ def post_all(jobs: Jobs, numbers: range) -> list[str]:
     return [jobs.post(speech(number), f"{number}.wav", segments=True)["id"] for number in numbers]
 
 
-def post_still(jobs: Jobs, count: int) -> list[str]:
-    """Post recordings that keep as many processes busy until they are deleted."""
-    return [jobs.post(still(), "still.aac")["id"] for _ in range(count)]
-
-
 def delete_all(jobs: Jobs, keys: list[str]) -> None:
     for key in keys:
         assert jobs.delete(key) == 204
@@ -65,7 +59,7 @@ def test_a_stop_keeps_queue_and_results(tmp_path: Path) -> None:
     with running_jobs(tmp_path / "one", sqlite_in(tmp_path)) as jobs:
         (done,) = post_all(jobs, range(1))
         before = jobs.ended(done)
-        busy = post_still(jobs, 2)
+        busy = jobs.post_still(2)
         for key in busy:
             jobs.heard(key)
         waiting = jobs.post(speech(1), "1.wav", segments=True)["id"]
@@ -97,7 +91,7 @@ def test_a_kill_in_the_middle_of_fifty_jobs(tmp_path: Path) -> None:
     with running_jobs(tmp_path / "one", sqlite_in(tmp_path)) as jobs:
         keys = post_all(jobs, range(20))
         # All fifty cannot be done by the time of the kill, however slowly they are sent.
-        busy = post_still(jobs, 2)
+        busy = jobs.post_still(2)
         keys += post_all(jobs, range(20, 50))
         wait_until(lambda: len(finished(jobs, keys[:15])) >= 10)
         early = finished(jobs, keys)
@@ -112,10 +106,10 @@ def test_two_servers_of_which_one_is_killed(tmp_path: Path, postgres: PostgreSQL
     with running_jobs(tmp_path / "one", postgres.url) as jobs, running_jobs(
         tmp_path / "two", postgres.url
     ) as other:  # fmt: skip
-        (held,) = post_still(jobs, 1)
+        (held,) = jobs.post_still(1)
         jobs.heard(held)
         keys = post_all(other, range(20))
-        busy = post_still(other, 3)
+        busy = other.post_still(3)
         keys += post_all(other, range(20, 50))
         wait_until(lambda: len(finished(other, keys[:15])) >= 10)
         early = finished(other, keys)
@@ -132,7 +126,7 @@ def test_two_servers_of_which_one_is_killed(tmp_path: Path, postgres: PostgreSQL
 
 def test_another_server_shows_and_deletes_a_job(tmp_path: Path, postgres: PostgreSQL) -> None:
     with running_jobs(tmp_path / "one", postgres.url) as jobs:
-        key = jobs.post(still(), "still.aac")["id"]
+        (key,) = jobs.post_still(1)
         jobs.in_state(key, "running")
         with running_jobs(tmp_path / "two", postgres.url) as other:
             events = other.events(key)
@@ -191,7 +185,7 @@ def test_a_full_disk(tmp_path: Path, kind: str) -> None:
     with small_disk(tmp_path / "jobs", kind):
         jobs = start_jobs(tmp_path / "one", sqlite_in(tmp_path))
         try:
-            busy = post_still(jobs, 2)
+            busy = jobs.post_still(2)
             taken: list[str] = []
             while (answer := send(jobs)).status_code == 202:
                 taken.append(answer.json()["id"])
